@@ -1,0 +1,2 @@
+//! ringledger
+pub mod models;

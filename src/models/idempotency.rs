@@ -1,0 +1,108 @@
+//! Idempotency: the key a caller sends, and the fingerprint of what it was first used for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use super::codec::Encoder;
+use super::{Terms, Timestamp};
+
+/// How long a decided outcome is replayed, in seconds: 24 hours.
+pub const KEY_LIFE_S: i64 = 24 * 60 * 60;
+
+/// A caller's key: 1 to 255 visible ASCII characters, unique per user.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Box<str>);
+
+/// The text is not an [`IdempotencyKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 255 visible ASCII characters")]
+pub struct InvalidKey;
+
+impl IdempotencyKey {
+    const MAX_BYTES: usize = 255;
+
+    /// The key's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidKey;
+
+    fn from_str(key: &str) -> Result<Self, InvalidKey> {
+        let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+        if visible && (1..=Self::MAX_BYTES).contains(&key.len()) {
+            Ok(Self(key.into()))
+        } else {
+            Err(InvalidKey)
+        }
+    }
+}
+
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// SHA-256 over what a key was used for: the action and the parsed command, so that member order,
+/// white space and spelling of numbers do not matter, and one key on two actions is told apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a request to make a transfer of these terms.
+    pub fn of_transfer(action: &str, terms: &Terms) -> Self {
+        let mut encoder = Encoder::default();
+        encoder.text(action);
+        encoder.terms(terms);
+        Self(Sha256::digest(encoder.as_bytes()).into())
+    }
+
+    /// A fingerprint read back from a store.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest, for storage.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::event::write_hex(&self.0, f)
+    }
+}
+
+/// Whether a key first used at `used_at` still stands at `now`.
+pub fn is_alive(used_at: Timestamp, now: Timestamp) -> bool {
+    now < used_at.saturating_add_seconds(KEY_LIFE_S)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_visible_ascii() {
+        for good in ["a", "\"", &"k".repeat(255)] {
+            assert!(good.parse::<IdempotencyKey>().is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "ä", "a\t", &"k".repeat(256)] {
+            assert_eq!(bad.parse::<IdempotencyKey>(), Err(InvalidKey), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_live_a_day() {
+        let used_at = Timestamp::from_micros(0).unwrap();
+        let day = Timestamp::from_micros(KEY_LIFE_S * 1_000_000).unwrap();
+        assert!(is_alive(used_at, Timestamp::from_micros(day.as_micros() - 1).unwrap()));
+        assert!(!is_alive(used_at, day));
+    }
+}
