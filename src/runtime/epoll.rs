@@ -1,0 +1,124 @@
+//! The same listener and stream on tokio's own sockets, for hosts without `io_uring`. Knows nothing
+//! of HTTP beyond hyper's I/O traits.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use socket2::{SockRef, Socket};
+use tokio::net::TcpStream;
+use tracing::warn;
+
+use super::listen::empty_queue;
+use super::net::{Kick, Listener, Stream, linger};
+
+/// A listening socket on epoll.
+pub struct EpollListener(tokio::net::TcpListener);
+
+impl Listener for EpollListener {
+    type Stream = EpollStream;
+
+    fn from_std(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self(tokio::net::TcpListener::from_std(listener)?))
+    }
+
+    async fn accept(&mut self) -> io::Result<EpollStream> {
+        let (stream, peer) = self.0.accept().await?;
+        Ok(EpollStream::new(stream, peer))
+    }
+
+    async fn drain(self) -> Vec<EpollStream> {
+        let accepted = empty_queue(SockRef::from(&self.0)).await;
+        accepted.into_iter().filter_map(adopt).collect()
+    }
+}
+
+/// A swept connection as a stream, unless the runtime cannot take one more.
+fn adopt((socket, peer): (Socket, SocketAddr)) -> Option<EpollStream> {
+    let adopted = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket.into()));
+    match adopted {
+        Ok(stream) => Some(EpollStream::new(stream, peer)),
+        Err(error) => {
+            warn!(%error, %peer, "a queued connection is reset");
+            None
+        }
+    }
+}
+
+/// A TCP connection that reads and writes by system calls of its own. Bounded by the kernel's
+/// send buffer. Writes leave at once, so its kicker has nothing to do.
+pub struct EpollStream {
+    io: TokioIo<TcpStream>,
+    peer: SocketAddr,
+}
+
+impl EpollStream {
+    fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self { io: TokioIo::new(stream), peer }
+    }
+}
+
+impl Read for EpollStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(cx, cursor)
+    }
+}
+
+impl Write for EpollStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+    }
+}
+
+impl Stream for EpollStream {
+    type Kicker = EpollKicker;
+
+    fn kicker(&self) -> EpollKicker {
+        EpollKicker
+    }
+
+    fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    async fn close(mut self) {
+        linger(&mut self).await;
+    }
+}
+
+/// The [`Kick`] of an [`EpollStream`]: every write has left already.
+pub struct EpollKicker;
+
+impl Kick for EpollKicker {
+    fn kick(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,34 @@
+//! Threads, rings and sockets: the leaf on which everything else runs. It knows nothing of HTTP,
+//! of settings or of the ledger, so it could serve another application unchanged.
+//!
+//! Work runs in three places, and this module makes two of them:
+//!
+//! - **Rings** do I/O. A worker is one pinned thread ([`cores`]) that drives one current-thread
+//!   runtime ([`block_on`]) over its own `SO_REUSEPORT` listener ([`bind`]) and owns its
+//!   connections from accept to close. The same worker runs on `io_uring` ([`RingListener`]) or on
+//!   epoll ([`EpollListener`]); [`choose`] says which, and why.
+//! - **The CPU pool** burns cycles ([`CpuPool`]): few threads at `SCHED_IDLE`, so that a ring on
+//!   the same core always goes first.
+//! - **The posting lane** is a thread of the ledger; it needs nothing from here.
+//!
+//! `unsafe` lives in this directory only: in `sys`, in `ring::ops` and in the engine's probe.
+
+mod block_on;
+pub mod cores;
+mod engine;
+mod epoll;
+mod listen;
+mod net;
+mod pool;
+mod ring;
+mod sys;
+#[cfg(test)]
+mod tests;
+
+pub use block_on::block_on;
+pub use engine::{Choice, Engine, EngineError, IoMode, ParseIoModeError, RingSetup, choose};
+pub use epoll::{EpollKicker, EpollListener, EpollStream};
+pub use listen::{ListenOptions, bind, probe_free};
+pub use net::{Kick, Listener, Stream};
+pub use pool::{CpuPool, CpuThreads, PoolError};
+pub use ring::{RingKicker, RingListener, RingStream, WRITE_BOUND, in_flight};

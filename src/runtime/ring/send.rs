@@ -1,0 +1,200 @@
+//! The sending half of a connection: bytes are copied into a bounded buffer and leave in one send
+//! at a time. Knows nothing of what is sent, and has no timer: the kernel ends a connection whose
+//! peer takes nothing (`ListenOptions::write_stall`).
+
+use std::cell::RefCell;
+use std::io;
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use socket2::Socket;
+
+use super::ops::{self, Op, Outgoing};
+use crate::runtime::net::Kick;
+
+/// Bytes that a connection accepts before its peer has taken any, in total: written but not sent,
+/// and handed to the kernel but not completed. Protects memory from a client that pipelines and
+/// never reads.
+pub const WRITE_BOUND: usize = 64 * 1024;
+
+/// Capacity that a send buffer may keep while there is nothing to send. Protects memory from many
+/// idle connections that once had a large reply; covers the usual reply, so that it needs no
+/// allocation.
+const KEPT_CAPACITY: usize = 4 * 1024;
+
+pub(super) struct SendHalf {
+    socket: Rc<Socket>,
+    /// Written and not yet in the kernel's hands.
+    queued: Vec<u8>,
+    sending: Option<Op<Outgoing>>,
+    /// Length of what `sending` was given; 0 without one.
+    sending_len: usize,
+    /// The buffer that is neither `queued` nor with `sending`.
+    spare: Vec<u8>,
+    /// What ended the sending side, if anything did: reported at every later call.
+    failure: Option<Failure>,
+    shut: bool,
+}
+
+/// An `io::Error` that can be told more than once.
+#[derive(Clone, Copy)]
+enum Failure {
+    Errno(i32),
+    Kind(io::ErrorKind),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        error.raw_os_error().map_or_else(|| Self::Kind(error.kind()), Self::Errno)
+    }
+}
+
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Errno(errno) => Self::from_raw_os_error(errno),
+            Failure::Kind(kind) => kind.into(),
+        }
+    }
+}
+
+impl SendHalf {
+    pub(super) fn new(socket: Rc<Socket>) -> Self {
+        Self {
+            socket,
+            queued: Vec::new(),
+            sending: None,
+            sending_len: 0,
+            spare: Vec::new(),
+            failure: None,
+            shut: false,
+        }
+    }
+
+    /// Accepts as much of `bytes` as the bound allows; pending only if that is nothing.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let room = ready!(self.poll_room(cx))?;
+        let count = bytes.len().min(room);
+        self.queued.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    /// How many bytes may be written now, at least one.
+    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.check()?;
+        if self.room() == 0
+            && let Poll::Ready(outcome) = self.poll_sent(cx)
+        {
+            outcome?;
+        }
+        match self.room() {
+            0 => Poll::Pending,
+            room => Poll::Ready(Ok(room)),
+        }
+    }
+
+    fn room(&self) -> usize {
+        WRITE_BOUND - self.queued.len() - self.sending_len
+    }
+
+    /// Ready when nothing is queued or in flight. Starts the next send as long as there is
+    /// something to send and wakes the task at its end.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.check()?;
+            ready!(self.poll_completion(cx))?;
+            if self.queued.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.start();
+        }
+    }
+
+    fn start(&mut self) {
+        let spare = std::mem::take(&mut self.spare);
+        let bytes = std::mem::replace(&mut self.queued, spare);
+        self.resume(Outgoing { bytes, sent: 0 });
+    }
+
+    fn resume(&mut self, outgoing: Outgoing) {
+        self.sending_len = outgoing.bytes.len() - outgoing.sent;
+        self.sending = Some(ops::send(&self.socket, outgoing));
+    }
+
+    /// Ready when no send is in flight; goes on with a short one.
+    fn poll_completion(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(op) = &mut self.sending {
+            let (outcome, outgoing) = ready!(Pin::new(op).poll(cx));
+            self.sending = None;
+            self.sending_len = 0;
+            if let Err(error) = outcome {
+                self.fail(error);
+                break;
+            }
+            if outgoing.sent < outgoing.bytes.len() {
+                self.resume(outgoing);
+            } else {
+                self.recycle(outgoing.bytes);
+            }
+        }
+        Poll::Ready(self.check())
+    }
+
+    fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if bytes.capacity() <= KEPT_CAPACITY || !self.queued.is_empty() {
+            bytes.clear();
+            self.spare = bytes;
+        }
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.failure = Some(error.into());
+        self.queued = Vec::new();
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.failure.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// Sends all that was written, then tells the peer that no more will come.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_sent(cx))?;
+        if !self.shut {
+            self.shut = true;
+            match self.socket.shutdown(Shutdown::Write) {
+                // The peer was faster; there is nobody left to tell.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+                outcome => outcome?,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the kernel has given the buffer back, whatever came of it.
+    pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_completion(cx).map(|_| ())
+    }
+
+    /// Gives up what is queued and leaves what is in flight to the runtime.
+    pub(super) fn abandon(&mut self) {
+        self.sending = None;
+        self.sending_len = 0;
+        self.fail(io::ErrorKind::NotConnected.into());
+    }
+
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.is_some()
+    }
+}
+
+/// The [`Kick`] of a [`RingStream`](super::RingStream). Keeps the descriptor open, so drop it
+/// with the stream.
+pub struct RingKicker(pub(super) Rc<RefCell<SendHalf>>);
+
+impl Kick for RingKicker {
+    fn kick(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_sent(cx)
+    }
+}

@@ -1,0 +1,52 @@
+//! The few system calls that no crate wraps safely: scheduling class, thread clock, limits.
+//! Knows nothing of why they are asked for.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+/// CPU time that the calling thread has used, user and system (`clock_gettime(2)`,
+/// `CLOCK_THREAD_CPUTIME_ID`).
+pub(super) fn thread_cpu_time() -> Duration {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: `time` is a live, writable timespec of this frame; the kernel keeps no pointer.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()) };
+    assert_eq!(status, 0, "every Linux thread has a CPU clock");
+    // SAFETY: the call above succeeded, so it has filled the whole value.
+    let time = unsafe { time.assume_init() };
+    let secs = u64::try_from(time.tv_sec).expect("a CPU clock starts at zero and only rises");
+    let nanos = u32::try_from(time.tv_nsec).expect("a timespec holds less than 10^9 ns");
+    Duration::new(secs, nanos)
+}
+
+/// Puts the calling thread into `SCHED_IDLE`: it runs only where nothing else wants to
+/// (`sched(7)`).
+pub(super) fn become_idle_class() -> io::Result<()> {
+    const CALLING_THREAD: libc::pid_t = 0;
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `param` lives across the call; the kernel copies it and keeps no pointer.
+    let status = unsafe { libc::sched_setscheduler(CALLING_THREAD, libc::SCHED_IDLE, &raw const param) };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A soft resource limit in words: a number, or `unlimited` (`getrlimit(2)`).
+pub(super) fn soft_limit(resource: libc::__rlimit_resource_t) -> String {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: `limit` is a live, writable rlimit of this frame; the kernel keeps no pointer.
+    if unsafe { libc::getrlimit(resource, limit.as_mut_ptr()) } != 0 {
+        return "unknown".to_owned();
+    }
+    // SAFETY: the call above succeeded, so it has filled the whole value.
+    match unsafe { limit.assume_init() }.rlim_cur {
+        libc::RLIM_INFINITY => "unlimited".to_owned(),
+        bound => bound.to_string(),
+    }
+}
+
+/// The scheduling class of the calling thread, such as `libc::SCHED_IDLE`.
+#[cfg(test)]
+pub(super) fn scheduling_class() -> libc::c_int {
+    // SAFETY: takes no pointer; 0 is the calling thread, which exists.
+    unsafe { libc::sched_getscheduler(0) }
+}
