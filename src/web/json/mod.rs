@@ -1,0 +1,81 @@
+//! JSON in and out (RFC 8259).
+//!
+//! Owns what counts as JSON, how deep it may nest, and how a refusal is told. Must not know what
+//! the documents mean; the types to decode into bring their own rules by serde.
+//!
+//! One decoder reads every body: simd-json, in place, on a copy in reused memory. It and
+//! `serde_json` stay within 20 % of each other from 180 B (185 to 230 ns) to 900 KB (0.9 to
+//! 1.0 ms), so a choice by size would add a second set of rules for next to nothing.
+//! `serde_json` writes replies, and reads a refused body again to tell what is wrong with it.
+//!
+//! Beyond RFC 8259: a byte order mark and lone surrogates are refused (as §8.1 and §8.2 allow),
+//! `\u0000` is an ordinary character, objects stand for structs (arrays do not), and numbers are
+//! integers only when written without fraction and exponent.
+
+mod explain;
+mod object;
+mod raw;
+mod scratch;
+mod strict;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::invalid::Invalid;
+pub(super) use explain::plain_message;
+pub use object::JsonObject;
+pub use raw::RawJson;
+pub(crate) use scratch::Scratch;
+pub use text::Text;
+
+/// Levels of arrays and objects in a body; bounds the decoder's work stack.
+pub const MAX_DEPTH: usize = 32;
+
+/// Room for a usual reply, in bytes, so that encoding it allocates once.
+const REPLY_CAPACITY_BYTES: usize = 512;
+
+/// Why a body has no value of the wanted type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Not JSON (400 `invalid_json`). Takes precedence over [`BodyError::Invalid`].
+    #[error(transparent)]
+    InvalidJson(#[from] InvalidJson),
+    /// JSON, with members of the wrong kind (422 `invalid_request`).
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// Text that is not JSON in UTF-8, nests too deeply, or holds what no decoder can represent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct InvalidJson {
+    /// For users of the API; names line and column where there is one place to look at.
+    pub detail: String,
+}
+
+/// A reply that cannot be written as JSON, such as a map with keys that are not strings: an error
+/// in the program.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot encode JSON: {0}")]
+pub struct EncodeError(#[from] serde_json::Error);
+
+/// Decodes `original`; borrowed strings point into `scratch` or `original`.
+///
+/// Structs of text should hold [`Text`] rather than `&str`: a refused body is read again by a
+/// decoder that cannot lend text with escapes in it.
+pub(crate) fn decode<'de, T: Deserialize<'de>>(
+    original: &'de [u8],
+    scratch: &'de mut Scratch,
+) -> Result<T, BodyError> {
+    scratch.decode(original).map_err(|refusal| explain::explain::<T>(original, &refusal))
+}
+
+/// Encodes `value` compactly.
+pub fn to_bytes(value: &impl Serialize) -> Result<Bytes, EncodeError> {
+    let mut text = Vec::with_capacity(REPLY_CAPACITY_BYTES);
+    serde_json::to_writer(&mut text, value)?;
+    Ok(text.into())
+}

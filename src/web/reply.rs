@@ -1,0 +1,116 @@
+//! A reply as a value: status, header fields, whole body.
+//!
+//! Owns how the usual replies are built. Must not know how they are sent; `Content-Length`,
+//! `Date` and the body of a `HEAD` reply are the server's.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::conditional::ETag;
+use super::json::{self, EncodeError};
+use super::percent;
+
+/// A complete reply.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// Header fields, without those that belong to the connection.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// No body.
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// `value` as `application/json`.
+    pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self, EncodeError> {
+        let body = json::to_bytes(value)?;
+        let media_type = HeaderValue::from_static("application/json");
+        Ok(Self::bytes(status, media_type, body))
+    }
+
+    /// Plain text in UTF-8.
+    pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
+        let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+        Self::bytes(status, media_type, text)
+    }
+
+    /// A body of any media type.
+    pub fn bytes(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>) -> Self {
+        let reply = Self { status, headers: HeaderMap::new(), body: body.into() };
+        reply.header(CONTENT_TYPE, media_type)
+    }
+
+    /// Sets a field, in place of any earlier value.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets `Location` to a URI reference; what a URI may not hold is percent-encoded.
+    #[must_use]
+    pub fn location(self, uri: &str) -> Self {
+        self.header(LOCATION, percent::uri_header("", uri, ""))
+    }
+
+    /// Sets `ETag`.
+    #[must_use]
+    pub fn etag(self, etag: &ETag) -> Self {
+        self.header(ETAG, etag.to_header())
+    }
+
+    /// Sets `Cache-Control: no-store`, for money and tokens.
+    #[must_use]
+    pub fn no_store(self) -> Self {
+        self.header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn json_carries_its_media_type() {
+        let reply = Reply::json(StatusCode::CREATED, &BTreeMap::from([("a", 1)])).unwrap();
+        assert_eq!(reply.status, StatusCode::CREATED);
+        assert_eq!(reply.headers[CONTENT_TYPE], "application/json");
+        assert_eq!(reply.body, r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_an_error() {
+        let keys_are_arrays = BTreeMap::from([([1, 2], 3)]);
+        assert!(Reply::json(StatusCode::OK, &keys_are_arrays).is_err());
+    }
+
+    #[test]
+    fn fields_are_set_once() {
+        let reply = Reply::text(StatusCode::OK, "hi")
+            .header(CONTENT_TYPE, HeaderValue::from_static("text/csv"))
+            .location("/a b/\r\nX: 1")
+            .etag(&ETag::of_version(3))
+            .no_store();
+        assert_eq!(reply.headers.len(), 4);
+        assert_eq!(reply.headers[CONTENT_TYPE], "text/csv");
+        assert_eq!(reply.headers[LOCATION], "/a%20b/%0D%0AX:%201");
+        assert_eq!(reply.headers[ETAG], "\"3\"");
+        assert_eq!(reply.headers[CACHE_CONTROL], "no-store");
+    }
+
+    #[test]
+    fn empty_has_neither_body_nor_media_type() {
+        let reply = Reply::empty(StatusCode::NO_CONTENT);
+        assert!(reply.body.is_empty() && reply.headers.is_empty());
+    }
+}
