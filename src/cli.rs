@@ -1,0 +1,296 @@
+//! The command line: its words, their types and their help. Reads no file,
+//! starts nothing, and knows of settings only what a flag can name.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, value_parser};
+use clap_complete::Shell;
+
+use crate::config::{IoMode, Overrides, TOKEN_TTL_MAX_S, WORKERS_MAX};
+
+const EXAMPLES: &str = "\
+Examples:
+  ringledger                                    serve on 127.0.0.1:8080, SQLite in ./data
+  ringledger --listen 0.0.0.0:80 --data /srv/l  serve elsewhere
+  ringledger token --operator                   print a token that may do everything
+  ringledger verify                             audit the ledger
+  ringledger config show                        see every setting and where it comes from
+
+Settings, later wins: built-in, the YAML file of --config, .env, the environment
+(RINGLEDGER__SECTION__KEY; DATABASE_URL is store.url), flags.
+Exit codes: 0 clean, 1 failure, 2 usage, 78 bad configuration.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  ringledger serve --listen '[::]:8080'
+  ringledger serve --workers 2 --io epoll
+  RINGLEDGER__LOG__LEVEL=debug ringledger serve
+  DATABASE_URL=postgres://ledger@db/ledger ringledger serve --config /etc/ringledger.yaml";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  TOKEN=$(ringledger token --operator)
+  ringledger token --user alice --ttl 300
+  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/api/v1/users/me";
+
+const USER_ADD_EXAMPLES: &str = "\
+Examples:
+  ringledger user add alice --password-stdin < password.txt
+  pass show ledger/bob | ringledger user add bob --operator --password-stdin";
+
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  ringledger migrate --status   what is applied and what is not
+  ringledger migrate            apply what is not";
+
+const VERIFY_EXAMPLES: &str = "\
+Prints the head SEQ:HASH and exits 0 when every invariant holds; names the first
+broken one and exits 1 otherwise. Keep a head elsewhere and pass it to --expect
+later: a history that was cut off or rewritten cannot contain it.
+
+Examples:
+  ringledger verify
+  ringledger verify --json --expect \"$(cat head.txt)\"";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  ringledger config show --redacted
+  ringledger config check --config /etc/ringledger.yaml";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  ringledger completions bash > ~/.local/share/bash-completion/completions/ringledger
+  ringledger completions fish > ~/.config/fish/completions/ringledger.fish";
+
+/// A payments ledger behind HTTP whose tail latency stays flat.
+#[derive(Debug, Parser)]
+#[command(name = "ringledger", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    serve: Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Where settings and data are; on every command.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Place {
+    /// YAML file with settings.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Directory of the signing key and of `ledger.db` [default: ./data].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run the service; also what happens without a command.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Serve),
+    /// Print a signed token, and nothing else, on stdout.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(Token),
+    /// Manage users.
+    #[command(subcommand)]
+    User(User),
+    /// Apply the schema migrations of the store.
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate(Migrate),
+    /// Audit the ledger.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(Verify),
+    /// Look at the settings.
+    #[command(subcommand, after_help = CONFIG_EXAMPLES)]
+    Config(Config),
+    /// Print a completion script for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+}
+
+/// `serve`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Serve {
+    /// IP address and port; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Worker threads [default: one for every allowed core].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=i64::from(WORKERS_MAX)))]
+    pub workers: Option<u16>,
+    /// I/O engine [default: auto].
+    #[arg(long, value_name = "ENGINE", value_parser = io_mode())]
+    pub io: Option<IoMode>,
+    /// Answer /plaintext, /json and /cpu, for measuring only.
+    #[arg(long)]
+    pub bench_endpoints: bool,
+}
+
+/// `token`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("identity").args(["user", "operator"]).required(true).multiple(true))]
+pub struct Token {
+    /// Name of a user of the store.
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Role operator; without --user, the built-in user `operator`.
+    #[arg(long)]
+    pub operator: bool,
+    /// Life of the token in seconds; without it, the setting `auth.token_ttl_s`.
+    #[arg(long, value_name = "SECS", value_parser = value_parser!(u32).range(1..=i64::from(TOKEN_TTL_MAX_S)))]
+    pub ttl: Option<u32>,
+}
+
+/// `user`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum User {
+    /// Create a user in the configured store.
+    #[command(after_help = USER_ADD_EXAMPLES)]
+    Add(UserAdd),
+}
+
+/// `user add`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct UserAdd {
+    /// Name to log in with.
+    pub name: String,
+    /// Role operator instead of user.
+    #[arg(long)]
+    pub operator: bool,
+    /// Read the password from stdin; there is no other way to give it, so that
+    /// it shows in no process list and no shell history.
+    #[arg(long, required = true)]
+    pub password_stdin: bool,
+}
+
+/// `migrate`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Migrate {
+    /// List the migrations and apply none.
+    #[arg(long)]
+    pub status: bool,
+}
+
+/// `verify`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Verify {
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// A head that the ledger had before and must still contain.
+    #[arg(long, value_name = "SEQ:HASH")]
+    pub expect: Option<ExpectedHead>,
+}
+
+/// `config`
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Config {
+    /// Print every setting with its value and where it comes from.
+    Show {
+        /// Print passwords as `***`.
+        #[arg(long)]
+        redacted: bool,
+    },
+    /// Report every problem of the settings; exit 78 if there is one.
+    Check,
+}
+
+/// `completions`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Completions {
+    /// Shell to complete in.
+    pub shell: Shell,
+}
+
+/// A ledger head as `verify` prints it: the event's number, a colon, and the
+/// 64 hexadecimal digits of its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpectedHead {
+    /// Number of the event, from 1; 0 is the empty ledger.
+    pub seq: u64,
+    /// Hash of the event.
+    pub hash: [u8; 32],
+}
+
+/// A text that is not `SEQ:HASH`.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("want SEQ:HASH, a whole number, a colon and 64 hexadecimal digits")]
+pub struct BadHead;
+
+impl FromStr for ExpectedHead {
+    type Err = BadHead;
+
+    fn from_str(text: &str) -> Result<Self, BadHead> {
+        let (seq, digits) = text.split_once(':').ok_or(BadHead)?;
+        let is_hex = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        // `u64::from_str` would take a sign.
+        if !is_hex || !seq.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(BadHead);
+        }
+        let mut hash = [0; 32];
+        for (byte, start) in hash.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&digits[start..start + 2], 16).map_err(|_| BadHead)?;
+        }
+        Ok(Self { seq: seq.parse().map_err(|_| BadHead)?, hash })
+    }
+}
+
+/// A parsed command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// Where settings and data are.
+    pub place: Place,
+    /// What to do.
+    pub command: Command,
+}
+
+impl Invocation {
+    /// Parses `args`, the program's name first. Without a command the flags
+    /// are those of `serve`. The error prints itself, usage errors exit with 2,
+    /// `--help` and `--version` with 0 (`clap::Error::exit`).
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let cli = Cli::try_parse_from(args)?;
+        let command = match cli.command {
+            None => Command::Serve(cli.serve),
+            Some(command) if cli.serve == Serve::default() => command,
+            Some(_) => return Err(misplaced_serve_flags()),
+        };
+        Ok(Self { place: cli.place, command })
+    }
+
+    /// The flags that are settings.
+    pub fn overrides(&self) -> Overrides {
+        let mut overrides = Overrides { data_dir: self.place.data.clone(), ..Overrides::default() };
+        if let Command::Serve(serve) = &self.command {
+            overrides.listen = serve.listen;
+            overrides.workers = serve.workers;
+            overrides.io = serve.io;
+            overrides.bench_endpoints = serve.bench_endpoints.then_some(true);
+        }
+        overrides
+    }
+}
+
+/// The whole definition, for completion scripts.
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+fn misplaced_serve_flags() -> clap::Error {
+    let message = "--listen, --workers, --io and --bench-endpoints belong to `serve`; put them behind it";
+    Cli::command().error(ErrorKind::ArgumentConflict, message)
+}
+
+fn io_mode() -> impl TypedValueParser<Value = IoMode> {
+    PossibleValuesParser::new(IoMode::WORDS).try_map(|word| word.parse::<IoMode>())
+}
+
+#[cfg(test)]
+mod tests;

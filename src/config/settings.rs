@@ -1,0 +1,229 @@
+//! Every setting with its unit, default and meaning. Knows neither where a
+//! value comes from nor its bounds (`check`).
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel};
+use super::store_url::StoreUrl;
+
+/// All settings of one process. A key such as `limits.head_bytes` is the path
+/// of fields; the same path in capitals, joined by `__` behind `RINGLEDGER__`,
+/// is its environment variable.
+///
+/// Serializing shows `store.url` without its password.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The listening socket.
+    pub server: Server,
+    /// Where the ledger is kept.
+    pub store: Store,
+    /// Users and tokens.
+    pub auth: Auth,
+    /// Log and access lines.
+    pub log: Log,
+    /// Cores and I/O.
+    pub runtime: Runtime,
+    /// The drain on SIGTERM.
+    pub shutdown: Shutdown,
+    /// Bounds of a request, a connection and the queues.
+    pub limits: Limits,
+    /// Requests a second of one client; off unless set.
+    pub rate_limit: RateLimit,
+    /// Who may scrape.
+    pub metrics: Metrics,
+}
+
+/// `server.*`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// IP address and port to listen on; port 0 takes a free one.
+    /// Default `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Connections that the kernel queues for each core before they are
+    /// accepted. Default 1024; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: u16,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), backlog: 1024 }
+    }
+}
+
+/// `store.*`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Directory of the signing key and, without `url`, of `ledger.db`.
+    /// Default `./data`, made with mode 0700. Flag `--data`.
+    pub data_dir: PathBuf,
+    /// `postgres://…`; absent (the default) means `ledger.db` in
+    /// `data_dir`.
+    /// Also read from `DATABASE_URL`.
+    pub url: Option<StoreUrl>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { data_dir: PathBuf::from("./data"), url: None }
+    }
+}
+
+/// `auth.*`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Whether anyone may create a user over HTTP. Default true.
+    pub open_registration: bool,
+    /// Life of a new token in seconds. Default 3600.
+    pub token_ttl_s: u32,
+    /// File of the signing key; absent (the default) means one in the data
+    /// directory, made at the first start.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { open_registration: true, token_ttl_s: 3600, key_file: None }
+    }
+}
+
+/// `log.*`, reloadable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Least severe event that is logged. Default `info`.
+    pub level: LogLevel,
+    /// Directive list such as `info,ringledger::store=debug`, in the syntax of
+    /// tracing-subscriber's `EnvFilter`; where set, it takes the place of
+    /// `level`. Default absent.
+    pub filter: Option<String>,
+    /// How a line is written. Default `auto`.
+    pub format: LogFormat,
+    /// Which requests leave an access line. Default `all`.
+    pub access: AccessLog,
+}
+
+/// `runtime.*`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runtime {
+    /// Worker threads, one pinned to a core each; absent (the default) means
+    /// one for every core that the process may use.
+    pub workers: Option<u16>,
+    /// What carries the sockets. Default `auto`.
+    pub io: IoMode,
+    /// Whether an idle core spins. Default `off`.
+    pub busy_poll: BusyPoll,
+    /// Whether `/plaintext`, `/json` and `/cpu` answer. Default false: `/cpu`
+    /// burns a core for anyone who asks.
+    pub bench_endpoints: bool,
+}
+
+/// `shutdown.*`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// Milliseconds that requests in flight get once the listener is closed.
+    /// Default 10000.
+    pub deadline_ms: u64,
+    /// Milliseconds between `/ready` turning 503 and the listener closing, for
+    /// load balancers to look away. Default 0.
+    pub drain_delay_ms: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { deadline_ms: 10_000, drain_delay_ms: 0 }
+    }
+}
+
+/// `limits.*`; the bounds of bodies and the deadlines are reloadable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Request target in bytes; longer is 414. Default 8192.
+    pub target_bytes: usize,
+    /// Request line and fields in bytes; longer is 431. Default 16384.
+    pub head_bytes: usize,
+    /// Header fields of a request; more is 431. Default 64.
+    pub fields: usize,
+    /// Body in bytes; longer is 413. Default 65536.
+    pub body_bytes: usize,
+    /// Body of a batch of transfers in bytes; longer is 413. Default 4194304.
+    pub batch_body_bytes: usize,
+    /// Milliseconds from the first byte of a head to its last; then the
+    /// connection is closed. Default 10000.
+    pub head_timeout_ms: u64,
+    /// Milliseconds without a byte of an unfinished body; then 408.
+    /// Default 10000.
+    pub body_timeout_ms: u64,
+    /// Milliseconds that a connection may rest between requests; then it is
+    /// closed. Default 75000.
+    pub idle_timeout_ms: u64,
+    /// Milliseconds without progress of a write; then the connection is
+    /// closed. Default 10000.
+    pub write_timeout_ms: u64,
+    /// Milliseconds from the end of a head to the start of the reply; then
+    /// 503. Default 30000.
+    pub request_timeout_ms: u64,
+    /// Commands that wait for the posting lane; beyond it 503. Default 8192.
+    pub lane_queue: usize,
+    /// Jobs that wait for the CPU pool; beyond it 503. Default 256.
+    pub cpu_queue: usize,
+    /// Open connections of one core; beyond it a new one is closed at once.
+    /// Default 16384.
+    pub connections_per_core: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            target_bytes: 8192,
+            head_bytes: 16_384,
+            fields: 64,
+            body_bytes: 65_536,
+            batch_body_bytes: 4 * 1024 * 1024,
+            head_timeout_ms: 10_000,
+            body_timeout_ms: 10_000,
+            idle_timeout_ms: 75_000,
+            write_timeout_ms: 10_000,
+            request_timeout_ms: 30_000,
+            lane_queue: 8192,
+            cpu_queue: 256,
+            connections_per_core: 16_384,
+        }
+    }
+}
+
+/// `rate_limit.*`, reloadable: a token bucket for each client.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimit {
+    /// Requests a second that refill the bucket; absent (the default) means no
+    /// rate limit.
+    pub per_second: Option<u32>,
+    /// Requests that a rested client may send at once; absent means
+    /// `per_second`.
+    pub burst: Option<u32>,
+}
+
+/// `metrics.*`, reloadable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Whether `/metrics` answers without a token on the public listener.
+    /// Default true.
+    pub public: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { public: true }
+    }
+}
