@@ -78,7 +78,8 @@ pub struct User {
 
 /// A unique name: 1 to 64 ASCII letters, digits and `. _ @ + -`, beginning with a letter or digit.
 ///
-/// It is shown as it was written, and no two users' names differ by case alone: see [`Username::folded`].
+/// It is shown as it was written, and no two users' names differ by case alone: see [`Username::folded`]. It is
+/// not a UUID, so that an account's owner can be named by either.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -107,7 +108,9 @@ impl FromStr for Username {
     fn from_str(name: &str) -> Result<Self, InvalidUsername> {
         let begins_well = name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._@+-".contains(byte);
-        if begins_well && name.len() <= Self::MAX_BYTES && name.as_bytes().iter().all(allowed) {
+        let looks_like_id = name.parse::<UserId>().is_ok();
+        if begins_well && !looks_like_id && name.len() <= Self::MAX_BYTES && name.bytes().all(|b| allowed(&b))
+        {
             Ok(Self(name.to_owned()))
         } else {
             Err(InvalidUsername)
@@ -142,7 +145,9 @@ mod tests {
         for good in ["a", "alice", "0x", "a.b_c-d", "a+b@example.com", &"a".repeat(64)] {
             assert!(good.parse::<Username>().is_ok(), "{good}");
         }
-        for bad in ["", ".a", "-a", "a b", "ä", "a/b", &"a".repeat(65)] {
+        for bad in
+            ["", ".a", "-a", "a b", "ä", "a/b", "01990f7e-8a52-7c3a-9f10-3d2f6a1b4c5d", &"a".repeat(65)]
+        {
             assert_eq!(bad.parse::<Username>(), Err(InvalidUsername), "{bad}");
         }
         let folded = |name: &str| name.parse::<Username>().unwrap().folded();

@@ -38,8 +38,8 @@ pub struct KeyRecord {
 pub enum KeyOutcome {
     /// A transfer, as it was when it was made.
     Transfer(Arc<Transfer>),
-    /// A rejection.
-    Rejected(Rejection),
+    /// A rejection, and the request that was told so.
+    Rejected(Rejection, Box<str>),
 }
 
 /// Money in or out of one account.

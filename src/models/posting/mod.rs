@@ -89,6 +89,8 @@ pub struct TransferRequest {
     pub id: TransferId,
     /// What is to move.
     pub terms: Terms,
+    /// The request that asks; a rejection keeps it, so that its replay reads like the first reply.
+    pub request_id: Box<str>,
 }
 
 /// What became of a command.
@@ -113,6 +115,8 @@ pub enum Outcome {
     Rejected {
         /// Why.
         rejection: Rejection,
+        /// The request that was first told so.
+        request_id: Box<str>,
         /// Whether this is the outcome of an earlier command with the same key.
         replayed: bool,
     },

@@ -61,7 +61,7 @@ impl Books {
         let outcome = match self.check(request) {
             Ok(after) => KeyOutcome::Transfer(self.post(request, after)),
             Err(Refusal::Forbidden) => return Outcome::Forbidden,
-            Err(Refusal::Rejected(rejection)) => KeyOutcome::Rejected(rejection),
+            Err(Refusal::Rejected(rejection)) => KeyOutcome::Rejected(rejection, request.request_id.clone()),
         };
         let record = KeyRecord { fingerprint: request.fingerprint, used_at: self.now, outcome };
         let decided = decided(record.outcome.clone(), false);
@@ -147,6 +147,6 @@ fn replay(record: &KeyRecord, request: &TransferRequest) -> Outcome {
 fn decided(outcome: KeyOutcome, replayed: bool) -> Outcome {
     match outcome {
         KeyOutcome::Transfer(transfer) => Outcome::Transferred { transfer, replayed },
-        KeyOutcome::Rejected(rejection) => Outcome::Rejected { rejection, replayed },
+        KeyOutcome::Rejected(rejection, request_id) => Outcome::Rejected { rejection, request_id, replayed },
     }
 }

@@ -51,7 +51,8 @@ fn request(debit: u128, credit: u128, amount: i64, key: &str, actor: Actor, id: 
     };
     let fingerprint = Fingerprint::of_transfer("POST /transfers", &terms);
     let id = TransferId::from_uuid(Uuid::from_u128(1000 + id));
-    TransferRequest { actor, key: key.parse().unwrap(), fingerprint, id, terms }
+    let request_id = format!("request-{id}").into();
+    TransferRequest { actor, key: key.parse().unwrap(), fingerprint, id, terms, request_id }
 }
 
 fn as_user(n: u128) -> Actor {
@@ -64,7 +65,7 @@ fn decide(books: &mut Books, request: TransferRequest) -> Outcome {
 
 fn rejection(outcome: Outcome) -> Rejection {
     match outcome {
-        Outcome::Rejected { rejection, replayed: false } => rejection,
+        Outcome::Rejected { rejection, replayed: false, .. } => rejection,
         other => panic!("{other:?}"),
     }
 }
@@ -87,7 +88,11 @@ fn errors_come_in_the_documented_order() {
     assert_eq!(judge(request(0, 2, 1, "f", as_user(0), 8)), Outcome::KeyReused);
     assert_eq!(
         judge(request(1, 2, 1, "f", as_user(0), 9)),
-        Outcome::Rejected { rejection: poor, replayed: true }
+        Outcome::Rejected {
+            rejection: poor,
+            request_id: "request-00000000-0000-0000-0000-0000000003ee".into(),
+            replayed: true
+        }
     );
 }
 

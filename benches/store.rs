@@ -1,0 +1,131 @@
+//! The store alone: durable transfers a second by batch size, and the time of one commit.
+//!
+//! `cargo bench --bench store` runs every size in interleaved rounds on a fresh database in the target
+//! directory's file system and prints medians with the range over the rounds. `-- --rounds N` sets how many.
+
+use std::time::{Duration, Instant};
+
+use ringledger::models::posting::{Command, OpenAccount, Outcome, Owner, TransferRequest};
+use ringledger::models::user::BUILT_IN_OPERATOR;
+use ringledger::models::{AccountId, Actor, Amount, Fingerprint, Role, Terms, Timestamp, TransferId};
+use ringledger::store::{Location, Store, Writer};
+use uuid::Uuid;
+
+/// Transfers in a batch.
+const BATCHES: [usize; 5] = [1, 16, 64, 256, 4_096];
+/// How long each size runs in a round.
+const ROUND: Duration = Duration::from_secs(1);
+/// Accounts that money moves between.
+const ACCOUNTS: usize = 1_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let rounds = arguments
+        .iter()
+        .position(|argument| argument == "--rounds")
+        .and_then(|at| arguments.get(at + 1)?.parse().ok())
+        .unwrap_or(5);
+    let mut ledger = Ledger::new();
+    let mut rates = vec![Vec::new(); BATCHES.len()];
+    for _ in 0..rounds {
+        for (rates, size) in rates.iter_mut().zip(BATCHES) {
+            rates.push(ledger.run(size));
+        }
+    }
+    println!("SQLite, {ACCOUNTS} accounts, {rounds} rounds of {ROUND:?}; median [least, most]");
+    for (rates, size) in rates.iter_mut().zip(BATCHES) {
+        rates.sort_by(f64::total_cmp);
+        let (least, median, most) = (rates[0], rates[rounds / 2], rates[rounds - 1]);
+        let commit_us = 1e6 * size as f64 / median;
+        println!(
+            "batch {size:>5}: {median:>7.0} transfers/s [{least:.0}, {most:.0}], one commit {commit_us:.0} us"
+        );
+    }
+}
+
+struct Ledger {
+    runtime: tokio::runtime::Runtime,
+    writer: Writer,
+    accounts: Vec<AccountId>,
+    made: u64,
+    _directory: tempfile::TempDir,
+}
+
+impl Ledger {
+    fn new() -> Self {
+        // Not the system's temporary directory, which is often memory and has no stable storage to wait for.
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory in target");
+        let location = Location::Sqlite { directory: directory.path().to_owned() };
+        let writer = Store::open(&location).and_then(|store| store.writer()).expect("a fresh store");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let mut ledger = Self { runtime, writer, accounts: Vec::new(), made: 0, _directory: directory };
+        ledger.open_accounts();
+        ledger
+    }
+
+    fn open_accounts(&mut self) {
+        let open = |_| {
+            Command::OpenAccount(OpenAccount {
+                id: AccountId::from_uuid(Uuid::now_v7()),
+                owner: Owner::Id(BUILT_IN_OPERATOR),
+                name: None,
+                currency: "EUR".parse().expect("a currency"),
+                min_balance: None,
+            })
+        };
+        let commands: Vec<_> = (0..ACCOUNTS).map(open).collect();
+        for outcome in self.commit(&commands) {
+            match outcome {
+                Outcome::Opened(account) => self.accounts.push(account.id),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn commit(&mut self, commands: &[Command]) -> Vec<Outcome> {
+        let micros = jiff::Timestamp::now().as_microsecond();
+        let now = Timestamp::from_micros(micros).expect("a time of this age");
+        self.runtime.block_on(self.writer.commit(commands, now)).expect("a commit")
+    }
+
+    /// Transfers a second in batches of `size`.
+    fn run(&mut self, size: usize) -> f64 {
+        let begin = Instant::now();
+        let mut done = 0;
+        while begin.elapsed() < ROUND {
+            let commands: Vec<_> = (0..size).map(|_| self.transfer()).collect();
+            let outcomes = self.commit(&commands);
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Transferred { .. })));
+            done += size;
+        }
+        done as f64 / begin.elapsed().as_secs_f64()
+    }
+
+    fn transfer(&mut self) -> Command {
+        self.made += 1;
+        // A multiplicative step visits the accounts evenly and in no order that a cache would like.
+        let at = |n: u64| self.accounts[(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % ACCOUNTS];
+        let (debit, mut credit) = (at(2 * self.made), at(2 * self.made + 1));
+        if credit == debit {
+            credit = self.accounts[(self.made as usize + 1) % ACCOUNTS];
+        }
+        let debit = if credit == debit { self.accounts[0] } else { debit };
+        let terms = Terms {
+            debit_account: debit,
+            credit_account: credit,
+            amount: Amount::new(1).expect("one is an amount"),
+            currency: "EUR".parse().expect("a currency"),
+            description: None,
+            metadata: None,
+            reference: None,
+        };
+        Command::Transfer(TransferRequest {
+            actor: Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
+            key: Uuid::now_v7().to_string().parse().expect("a key"),
+            fingerprint: Fingerprint::of_transfer("bench", &terms),
+            id: TransferId::from_uuid(Uuid::now_v7()),
+            terms,
+            request_id: "bench".into(),
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! What `verify` walks through: everything a store keeps, from one consistent view, a row at a time.
+
+use super::StoreError;
+use crate::models::event::ChainHash;
+use crate::models::posting::Entry;
+use crate::models::{Account, AccountId, Head, Money, Transfer};
+
+/// An event as it is stored, with the rows that are derived from it.
+#[derive(Debug)]
+pub struct StoredEvent {
+    /// Its place in the log.
+    pub seq: u64,
+    /// Its canonical bytes.
+    pub body: Vec<u8>,
+    /// The chain's hash up to and with it.
+    pub hash: ChainHash,
+    /// The entries with its `seq`.
+    pub entries: Vec<Entry>,
+    /// The transfer it is about, if there is such a row.
+    pub transfer: Option<Transfer>,
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowCounts {
+    /// Rows of `transfers`.
+    pub transfers: u64,
+    /// Rows of `entries`.
+    pub entries: u64,
+}
+
+/// A walk over everything. Memory stays bounded whatever the ledger's size; a visitor that returns an error
+/// ends its walk.
+pub trait Source {
+    /// Where the log says it ends.
+    fn head(&self) -> Result<Head, StoreError>;
+
+    /// Counts whole tables.
+    fn row_counts(&self) -> Result<RowCounts, StoreError>;
+
+    /// Events in ascending order of `seq`.
+    fn each_event<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(StoredEvent) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// Accounts in ascending order of id, each with the sum of its open holds.
+    fn each_account<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(Account, Money) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// An account's entries in ascending order of `seq`.
+    fn each_entry<E: From<StoreError>>(
+        &self,
+        account: AccountId,
+        visit: impl FnMut(Entry) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// A transfer made with a key that its user had already used within the key's life: `seq` and key.
+    fn key_applied_twice(&self) -> Result<Option<(u64, String)>, StoreError>;
+
+    /// A key whose record names an event that was made by another key or user, or that does not exist.
+    fn key_without_event(&self) -> Result<Option<String>, StoreError>;
+}
