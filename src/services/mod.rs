@@ -1,0 +1,83 @@
+//! Business logic: what the ledger does for its callers, free of HTTP.
+//!
+//! [`Services`] is what one core holds: its own read connection and handles to the two places where work
+//! leaves the core, the posting lane and the CPU pool. Its methods live in one file a subject. Money itself
+//! is decided by [`crate::models::posting`], not here.
+
+pub mod accounts;
+pub mod audit;
+pub mod posting;
+pub mod tokens;
+pub mod transfers;
+pub mod users;
+
+use std::time::SystemTime;
+
+pub use posting::{LaneError, PostingLane};
+pub use tokens::{SigningKey, Tokens};
+
+use crate::models::{Actor, Timestamp, UserId};
+use crate::runtime::{CpuPool, PoolError};
+use crate::store::{Reader, StoreError};
+
+/// What one core serves requests with.
+pub struct Services {
+    /// The core's read connection.
+    pub reader: Reader,
+    /// The way to change the ledger.
+    pub lane: PostingLane,
+    /// Where cycles are burnt.
+    pub pool: CpuPool,
+    /// Makes and verifies tokens.
+    pub tokens: Tokens,
+}
+
+/// Why a service said no. Each is an expected outcome with its own reply; money's own refusals are outcomes
+/// of [`crate::models::posting`].
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The posting lane did not take or finish the command.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    /// The CPU pool did not take or finish the job.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// There is no such thing, or it is none of the caller's business that there is.
+    #[error("not found")]
+    NotFound,
+    /// It belongs to somebody else, or needs a role.
+    #[error("forbidden: {0}")]
+    Forbidden(&'static str),
+    /// The name belongs to somebody.
+    #[error("the username is taken")]
+    UsernameTaken,
+    /// An account's owner does not exist.
+    #[error("there is no such owner")]
+    OwnerNotFound,
+    /// Name and password do not belong together.
+    #[error("wrong username or password")]
+    WrongCredentials,
+    /// A bug: the lane answered one command with another's outcome.
+    #[error("the lane answered with an outcome of another kind")]
+    UnexpectedOutcome,
+    /// A library failed where it must not.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The wall clock's time.
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // The range lasts to the year 9999.
+    let micros = i64::try_from(since_epoch.as_micros()).unwrap_or(0);
+    Timestamp::from_micros(micros)
+        .unwrap_or_else(|| Timestamp::from_micros(0).expect("the epoch is in range"))
+}
+
+/// Lets the owner and operators through.
+fn permit(actor: &Actor, owner: UserId, what: &'static str) -> Result<(), ServiceError> {
+    if actor.may_use(owner) { Ok(()) } else { Err(ServiceError::Forbidden(what)) }
+}

@@ -1,0 +1,117 @@
+//! The posting lane: the one way to change the ledger.
+//!
+//! Commands queue up while the previous batch commits; then all that wait are one batch, decided by the pure
+//! rule and stored in one transaction. The batch is the group commit: there is no timer, so one lone command
+//! waits for nobody and a crowd shares one sync. Knows nothing of HTTP.
+
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::now;
+use crate::models::posting::{Command, Outcome};
+use crate::store::{StoreError, Writer};
+
+/// Commands in a batch at most. It bounds the time of one commit, and with it what a newcomer waits for.
+const BATCH_COMMANDS: usize = 4_096;
+
+/// A handle to the lane; every core has its own.
+#[derive(Debug, Clone)]
+pub struct PostingLane {
+    queue: mpsc::Sender<Job>,
+}
+
+/// The lane's thread.
+#[derive(Debug)]
+pub struct LaneThread {
+    thread: JoinHandle<Result<(), StoreError>>,
+    ended: oneshot::Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Job {
+    command: Command,
+    reply: oneshot::Sender<Result<Outcome, LaneError>>,
+}
+
+/// Why the lane has no outcome. In each case the command is not known to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LaneError {
+    /// The queue is full.
+    #[error("the posting lane's queue is full")]
+    Full,
+    /// The lane has ended.
+    #[error("the posting lane has ended")]
+    Ended,
+    /// The store did not take the batch; the log says why.
+    #[error("the store did not take the batch")]
+    Store,
+}
+
+impl PostingLane {
+    /// Starts the lane's thread. `queue_commands` bounds what waits for the next batch; beyond it callers are
+    /// told to come again.
+    pub fn start(writer: Writer, queue_commands: usize) -> std::io::Result<(Self, LaneThread)> {
+        let (queue, jobs) = mpsc::channel(queue_commands);
+        let (alive, ended) = oneshot::channel();
+        // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name("posting-lane".into()).spawn(move || {
+            let _alive: oneshot::Sender<()> = alive;
+            runtime.block_on(run(writer, jobs))
+        })?;
+        Ok((Self { queue }, LaneThread { thread, ended }))
+    }
+
+    /// Decides and stores a command. The outcome is on stable storage when it is returned.
+    pub async fn submit(&self, command: Command) -> Result<Outcome, LaneError> {
+        let (reply, outcome) = oneshot::channel();
+        self.queue.try_send(Job { command, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => LaneError::Full,
+            mpsc::error::TrySendError::Closed(_) => LaneError::Ended,
+        })?;
+        outcome.await.unwrap_or(Err(LaneError::Ended))
+    }
+
+    /// Whether the lane still takes commands.
+    pub fn is_open(&self) -> bool {
+        !self.queue.is_closed()
+    }
+}
+
+impl LaneThread {
+    /// Returns when the thread has ended, which before the drain is a fault.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.ended).await;
+    }
+
+    /// Waits for the thread. It ends once every [`PostingLane`] is dropped and all accepted commands are stored.
+    pub fn join(self) -> Result<(), StoreError> {
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the posting lane panicked".into())))
+    }
+}
+
+async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>) -> Result<(), StoreError> {
+    let mut batch = Vec::new();
+    while jobs.recv_many(&mut batch, BATCH_COMMANDS).await > 0 {
+        let (commands, replies): (Vec<_>, Vec<_>) =
+            batch.drain(..).map(|job| (job.command, job.reply)).unzip();
+        match writer.commit(&commands, now()).await {
+            Ok(outcomes) => {
+                for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                    // A caller who has gone finds the outcome under its key.
+                    let _ = reply.send(Ok(outcome));
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, commands = commands.len(), "a batch was not stored");
+                for reply in replies {
+                    let _ = reply.send(Err(LaneError::Store));
+                }
+            }
+        }
+    }
+    writer.close()
+}
