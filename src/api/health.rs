@@ -1,0 +1,57 @@
+//! `/health` says that the process runs; `/ready` says whether to send it requests.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::{Answer, Api};
+use crate::web::call::Call;
+use crate::web::reply::Reply;
+
+/// How long the store may take to answer the readiness check.
+const STORE_CHECK_TIMEOUT: Duration = Duration::from_millis(500);
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    server: &'static str,
+    store: &'static str,
+    posting_lane: &'static str,
+}
+
+/// GET `/health`. Touches nothing else.
+pub(super) fn health(_: &Api, _: &Call<'_>) -> Answer {
+    Ok(Reply::json(StatusCode::OK, &Health { status: "ok" })?.no_store())
+}
+
+/// GET `/ready`. The store's check is a real query.
+pub(super) async fn ready(api: &Api, _: Call<'_>) -> Answer {
+    let store = match tokio::time::timeout(STORE_CHECK_TIMEOUT, api.services.reader.head()).await {
+        Ok(Ok(_)) => "ok",
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store failed its readiness check");
+            "failed"
+        }
+        Err(_) => "timed out",
+    };
+    let checks = Checks {
+        server: if api.draining.get() { "draining" } else { "ok" },
+        store,
+        posting_lane: if api.services.lane.is_open() { "ok" } else { "ended" },
+    };
+    let ready = [checks.server, checks.store, checks.posting_lane].iter().all(|&check| check == "ok");
+    let (code, status) =
+        if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
+    Ok(Reply::json(code, &Readiness { status, checks })?.no_store())
+}

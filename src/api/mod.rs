@@ -1,0 +1,43 @@
+//! The HTTP interface: parse a call into types, call a service, shape the reply.
+//!
+//! One file a resource; [`routes`] is the whole table. Handlers take a call and return a [`Reply`] or an
+//! [`AppError`]: they never see a socket, a connection or the runtime.
+
+mod accounts;
+mod auth;
+mod bench;
+pub mod error;
+mod health;
+mod idempotency;
+mod paging;
+pub mod routes;
+mod tokens;
+mod transfers;
+mod users;
+
+use std::cell::Cell;
+
+pub use auth::AuthUser;
+pub use error::AppError;
+pub use routes::{Endpoint, Route};
+
+use crate::services::Services;
+use crate::web::reply::Reply;
+use crate::web::router::Router;
+
+/// What a handler returns.
+pub type Answer = Result<Reply, AppError>;
+
+/// What one core answers requests with.
+pub struct Api {
+    /// The table of routes.
+    pub router: Router<Route>,
+    /// Business logic.
+    pub services: Services,
+    /// Whether anyone may register.
+    pub open_registration: bool,
+    /// Life of a token in seconds.
+    pub token_ttl_s: u32,
+    /// Whether the server has begun to drain: then `/ready` says no.
+    pub draining: Cell<bool>,
+}

@@ -1,0 +1,359 @@
+//! The composition root: from settings to a running server and back to nothing. The only file that knows
+//! everything.
+//!
+//! Start: engine, store, key, sockets, lane, pool, workers. End, in reverse: workers drain, pool and lane stop,
+//! the store closes. Every thread started here is joined here.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::api::{Api, routes};
+use crate::config::{IoMode, Live, Settings};
+use crate::runtime::cores::{self, CoreId};
+use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
+use crate::server::{Stage, Worker, WorkerError};
+use crate::services::posting::LaneThread;
+use crate::services::tokens::KEY_FILE;
+use crate::services::{PostingLane, Services, SigningKey, Tokens};
+use crate::store::{Location, Store};
+use crate::telemetry::logging::Logging;
+
+/// Why the program does not do what it was asked to; the kind is the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum AppFailure {
+    /// The settings or files that they name are wrong: 78, `EX_CONFIG` of sysexits(3).
+    #[error("{0}")]
+    Configuration(String),
+    /// Anything else: 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A failure with the words of its cause.
+fn failed(error: impl std::fmt::Display) -> AppFailure {
+    AppFailure::Failed(error.to_string())
+}
+
+/// Where the settings keep the ledger.
+pub fn location(settings: &Settings) -> Result<Location, AppFailure> {
+    match &settings.store.url {
+        None => Ok(Location::Sqlite { directory: settings.store.data_dir.clone() }),
+        Some(_) => Err(AppFailure::Configuration(
+            "store.url: Postgres is not supported yet; leave it out to use SQLite in the data directory"
+                .into(),
+        )),
+    }
+}
+
+/// The key that signs tokens: the configured file, or the data directory's own, made when it is missing.
+pub fn signing_key(settings: &Settings) -> Result<SigningKey, AppFailure> {
+    let key = match &settings.auth.key_file {
+        Some(file) => SigningKey::read(file),
+        None => SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE)),
+    };
+    key.map_err(|error| AppFailure::Configuration(error.to_string()))
+}
+
+/// Reads the settings again, for SIGHUP.
+pub type Reload<'a> = &'a dyn Fn() -> Result<Settings, String>;
+
+/// Runs the server until a signal ends it.
+pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Result<(), AppFailure> {
+    let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
+    let store = Store::open(&location(settings)?).map_err(failed)?;
+    let lock = store.lock().map_err(failed)?;
+    let key = signing_key(settings)?;
+    let cores = worker_cores(settings);
+    let (address, listeners) = bind(settings, cores.len())?;
+    let (lane, lane_thread) = start_lane(&store, settings)?;
+    let (pool, pool_threads) = start_pool(settings)?;
+    let blueprint = Blueprint { settings, store, tokens: Tokens::new(&key), lane, pool };
+    let mut server = Server::start(blueprint, choice.engine, &cores, listeners)?;
+    let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
+    tracing::info!("listening on http://{address}");
+    tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
+    tracing::info!("store: {}", server.store_description);
+    tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
+    let outcome = server.run(settings, reload, logging, lane_thread, pool_threads);
+    drop(lock);
+    outcome
+}
+
+const fn io_mode(mode: IoMode) -> runtime::IoMode {
+    match mode {
+        IoMode::Auto => runtime::IoMode::Auto,
+        IoMode::Uring => runtime::IoMode::Uring,
+        IoMode::Epoll => runtime::IoMode::Epoll,
+    }
+}
+
+/// The core of each worker. More workers than cores share them in turn.
+fn worker_cores(settings: &Settings) -> Vec<Option<CoreId>> {
+    let allowed = cores::allowed();
+    let workers = settings.runtime.workers.map_or(allowed.len().max(1), usize::from);
+    if workers > allowed.len() {
+        tracing::warn!(workers, cores = allowed.len(), "more workers than cores: they share cores");
+    }
+    (0..workers).map(|index| allowed.get(index % allowed.len().max(1)).copied()).collect()
+}
+
+fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), AppFailure> {
+    let wanted = settings.server.listen;
+    let in_use = |error: std::io::Error| failed(format!("cannot listen on {wanted}: {error}"));
+    // With SO_REUSEPORT alone a second server would silently take half of the connections.
+    runtime::probe_free(wanted).map_err(in_use)?;
+    let options = ListenOptions {
+        backlog: i32::from(settings.server.backlog),
+        write_stall: Duration::from_millis(settings.limits.write_timeout_ms),
+    };
+    let workers = NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN);
+    let listeners = runtime::bind(wanted, workers, options).map_err(in_use)?;
+    let address = listeners.first().map_or(Ok(wanted), TcpListener::local_addr).map_err(in_use)?;
+    Ok((address, listeners))
+}
+
+fn start_lane(store: &Store, settings: &Settings) -> Result<(PostingLane, LaneThread), AppFailure> {
+    let writer = store.writer().map_err(failed)?;
+    PostingLane::start(writer, settings.limits.lane_queue).map_err(failed)
+}
+
+/// One thread a core: more idle-class threads a core would cost the light requests their tail.
+fn start_pool(settings: &Settings) -> Result<(CpuPool, CpuThreads), AppFailure> {
+    let threads = NonZeroUsize::new(cores::allowed().len()).unwrap_or(NonZeroUsize::MIN);
+    CpuPool::start(threads, settings.limits.cpu_queue).map_err(failed)
+}
+
+/// What every worker's interface is made from.
+struct Blueprint<'a> {
+    settings: &'a Settings,
+    store: Store,
+    tokens: Tokens,
+    lane: PostingLane,
+    pool: CpuPool,
+}
+
+impl Blueprint<'_> {
+    /// The interface of one worker, with a read connection of its own.
+    fn api(&self) -> Result<Api, AppFailure> {
+        let services = Services {
+            reader: self.store.reader().map_err(failed)?,
+            lane: self.lane.clone(),
+            pool: self.pool.clone(),
+            tokens: self.tokens.clone(),
+        };
+        let settings = self.settings;
+        Ok(Api {
+            router: routes::router(settings.runtime.bench_endpoints),
+            services,
+            open_registration: settings.auth.open_registration,
+            token_ttl_s: settings.auth.token_ttl_s,
+            draining: false.into(),
+        })
+    }
+}
+
+/// The running workers.
+struct Server {
+    workers: Vec<JoinHandle<Result<(), WorkerError>>>,
+    stage: watch::Sender<Stage>,
+    ended: mpsc::UnboundedReceiver<usize>,
+    store_description: String,
+}
+
+impl Server {
+    fn start(
+        blueprint: Blueprint<'_>,
+        engine: Engine,
+        cores: &[Option<CoreId>],
+        listeners: Vec<TcpListener>,
+    ) -> Result<Self, AppFailure> {
+        let stage = watch::Sender::new(Stage::Serving);
+        let (tells_end, ended) = mpsc::unbounded_channel();
+        let settings = blueprint.settings;
+        let mut workers = Vec::with_capacity(cores.len());
+        for (index, (core, listener)) in cores.iter().zip(listeners).enumerate() {
+            let worker = Worker {
+                index,
+                core: *core,
+                engine,
+                listener,
+                limits: settings.limits.clone(),
+                access: settings.log.access,
+                api: blueprint.api()?,
+                stage: stage.subscribe(),
+                drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),
+                ended: tells_end.clone(),
+            };
+            workers.push(worker.start().map_err(failed)?);
+        }
+        Ok(Self { workers, stage, ended, store_description: blueprint.store.describe() })
+    }
+
+    /// Waits for a signal or a fault, then ends everything.
+    fn run(
+        &mut self,
+        settings: &Settings,
+        reload: Reload<'_>,
+        logging: &Logging,
+        mut lane: LaneThread,
+        pool: CpuThreads,
+    ) -> Result<(), AppFailure> {
+        let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let fault = control.block_on(async {
+            let mut signals = Signals::new().map_err(failed)?;
+            let fault = self.watch(&mut signals, settings, reload, logging, &mut lane).await;
+            self.drain(&mut signals, Duration::from_millis(settings.shutdown.drain_delay_ms)).await;
+            fault.map_or(Ok(()), Err)
+        });
+        let workers = self.join();
+        pool.stop();
+        lane.join().map_err(failed)?;
+        tracing::info!(dropped_log_lines = logging.dropped_lines(), "stopped");
+        fault.and(workers)
+    }
+
+    /// Returns `None` at a signal to end, or the fault that ends the server.
+    async fn watch(
+        &mut self,
+        signals: &mut Signals,
+        settings: &Settings,
+        reload: Reload<'_>,
+        logging: &Logging,
+        lane: &mut LaneThread,
+    ) -> Option<AppFailure> {
+        let mut live = Live::from(settings);
+        loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::End(signal) => {
+                        tracing::info!(signal, "draining");
+                        return None;
+                    }
+                    Wish::Reload => reload_live(&mut live, reload, logging),
+                },
+                Some(index) = self.ended.recv() => {
+                    return Some(AppFailure::Failed(format!("worker {index} ended by itself")));
+                }
+                () = lane.ended() => return Some(AppFailure::Failed("the posting lane ended by itself".into())),
+            }
+        }
+    }
+
+    /// Lets load balancers look away, then has the workers answer what has arrived. A second signal ends the
+    /// process at once; the store is safe at any moment.
+    async fn drain(&mut self, signals: &mut Signals, delay: Duration) {
+        let drain = async {
+            self.stage.send_replace(Stage::Unready);
+            tokio::time::sleep(delay).await;
+            self.stage.send_replace(Stage::Draining);
+            for worker in &self.workers {
+                while !worker.is_finished() {
+                    if self.ended.recv().await.is_none() {
+                        return;
+                    }
+                    // The thread has told its end as its last act; what remains of it takes microseconds.
+                    tokio::time::sleep(Duration::from_micros(100)).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = drain => {}
+            signal = signals.end() => {
+                tracing::warn!(signal, "a second signal: stopping now");
+                std::process::exit(1);
+            }
+        }
+    }
+
+    fn join(&mut self) -> Result<(), AppFailure> {
+        let mut outcome = Ok(());
+        for worker in self.workers.drain(..) {
+            let ended = match worker.join() {
+                Ok(ended) => ended.map_err(failed),
+                Err(_) => Err(AppFailure::Failed("a worker panicked".into())),
+            };
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+}
+
+/// The signals that the server answers to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::End("SIGTERM"),
+            _ = self.interrupt.recv() => Wish::End("SIGINT"),
+            _ = self.hangup.recv() => Wish::Reload,
+        }
+    }
+
+    /// The next signal that asks for the end.
+    async fn end(&mut self) -> &'static str {
+        loop {
+            if let Wish::End(signal) = self.next().await {
+                return signal;
+            }
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Wish {
+    /// The end; with the signal's name.
+    End(&'static str),
+    /// The live settings, read again.
+    Reload,
+}
+
+/// Takes over what may change while the server runs: for now the log's filter.
+fn reload_live(live: &mut Live, reload: Reload<'_>, logging: &Logging) {
+    let settings = match reload() {
+        Ok(settings) => settings,
+        Err(problem) => {
+            tracing::error!(%problem, "the settings are not valid; nothing was changed");
+            return;
+        }
+    };
+    let wanted = Live::from(&settings);
+    for change in live.diff(&wanted) {
+        let applied = change.key == "log.level" || change.key == "log.filter";
+        tracing::info!(
+            key = change.key,
+            from = change.from,
+            to = change.to,
+            applied,
+            "{}",
+            if applied { "setting changed" } else { "setting changed in the file; it needs a restart" }
+        );
+    }
+    if let Err(error) = logging.set_filter(&log_directives(&settings)) {
+        tracing::error!(%error, "the log's filter was not changed");
+        return;
+    }
+    live.log = wanted.log;
+}
+
+/// What the log lets through: the directive list, or the level for everything.
+pub fn log_directives(settings: &Settings) -> String {
+    settings.log.filter.clone().unwrap_or_else(|| settings.log.level.to_string())
+}

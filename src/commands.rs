@@ -1,0 +1,208 @@
+//! What each command does. Results go to standard output, everything else to the log.
+
+use std::io::{self, IsTerminal, Write};
+
+use secrecy::SecretString;
+
+use crate::app::{self, AppFailure};
+use crate::cli::{Command, Config, Invocation, Migrate, Token, User, UserAdd, Verify};
+use crate::config::{self, Secrets, Settings, Sources};
+use crate::models::event::ChainHash;
+use crate::models::posting::Outcome;
+use crate::models::user::BUILT_IN_OPERATOR;
+use crate::models::{Actor, Role, User as Person, Username};
+use crate::services::audit::{self, AuditError, Audited};
+use crate::services::users::{PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS, hash_password, register_command};
+use crate::services::{Tokens, now};
+use crate::store::Store;
+use crate::telemetry::logging::{self, Format, Logging};
+
+/// What the log of a command other than `serve` lets through.
+const COMMAND_LOG: &str = "warn";
+/// Longest line that is read as a password, in bytes: the longest password and a line end.
+const PASSWORD_LINE_BYTES: u64 = PASSWORD_MAX_BYTES as u64 + 2;
+/// How often `verify` says on a terminal where it is, in events.
+const PROGRESS_EVENTS: u64 = 100_000;
+
+/// Runs a command.
+pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
+    if let Command::Completions(completions) = &invocation.command {
+        clap_complete::generate(
+            completions.shell,
+            &mut crate::cli::definition(),
+            "ringledger",
+            &mut io::stdout(),
+        );
+        return Ok(());
+    }
+    let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
+    let loaded = config::load(&sources).map_err(|error| AppFailure::Configuration(error.to_string()))?;
+    let settings = &loaded.settings;
+    match invocation.command {
+        Command::Serve(_) => {
+            let logging = start_log(log_format(settings), &app::log_directives(settings))?;
+            let reload = || match config::load(&sources) {
+                Ok(loaded) => Ok(loaded.settings),
+                Err(error) => Err(error.to_string()),
+            };
+            return app::serve(settings, &reload, &logging);
+        }
+        Command::Config(Config::Show { redacted }) => {
+            return show(&loaded, if redacted { Secrets::Redacted } else { Secrets::Shown });
+        }
+        Command::Config(Config::Check) => return print(format_args!("the settings are valid")),
+        Command::Completions(_) => return Ok(()),
+        Command::Token(_) | Command::User(_) | Command::Migrate(_) | Command::Verify(_) => {}
+    }
+    let _logging = start_log(Format::Human, COMMAND_LOG)?;
+    match invocation.command {
+        Command::Token(command) => token(settings, &command),
+        Command::User(User::Add(command)) => add_user(settings, &command),
+        Command::Migrate(command) => migrate(settings, &command),
+        Command::Verify(command) => verify(settings, &command),
+        Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(()),
+    }
+}
+
+fn start_log(format: Format, directives: &str) -> Result<Logging, AppFailure> {
+    logging::start(format, directives)
+        .map_err(|error| AppFailure::Configuration(format!("log.filter: {error}")))
+}
+
+const fn log_format(settings: &Settings) -> Format {
+    match settings.log.format {
+        config::LogFormat::Auto => Format::Auto,
+        config::LogFormat::Json => Format::Json,
+        config::LogFormat::Human => Format::Human,
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> AppFailure {
+    AppFailure::Failed(error.to_string())
+}
+
+/// One line of result. A reader that has closed its end wants no more of it.
+fn print(line: std::fmt::Arguments<'_>) -> Result<(), AppFailure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+fn show(loaded: &config::Loaded, secrets: Secrets) -> Result<(), AppFailure> {
+    let rows = loaded.table(secrets);
+    let value = |row: &config::Row| row.value.clone().unwrap_or_else(|| "-".into());
+    let key_width = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
+    let value_width = rows.iter().map(|row| value(row).len()).max().unwrap_or(0);
+    rows.iter().try_for_each(|row| {
+        print(format_args!("{:key_width$}  {:value_width$}  {}", row.key, value(row), row.origin))
+    })
+}
+
+/// An executor for the one call that a command makes.
+fn block_on<F: Future>(future: F) -> Result<F::Output, AppFailure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    Ok(runtime.block_on(future))
+}
+
+fn token(settings: &Settings, command: &Token) -> Result<(), AppFailure> {
+    let named = command.user.as_deref().map(|name| user_named(settings, name)).transpose()?;
+    let actor = match named {
+        Some(user) if !command.operator => Actor { id: user.id, role: user.role },
+        Some(user) => Actor { id: user.id, role: Role::Operator },
+        None => Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
+    };
+    let directory = &settings.store.data_dir;
+    crate::store::sqlite::make_directory(directory).map_err(failed)?;
+    let tokens = Tokens::new(&app::signing_key(settings)?);
+    let token = tokens.issue(actor, command.ttl.unwrap_or(settings.auth.token_ttl_s)).map_err(failed)?;
+    print(format_args!("{token}"))
+}
+
+fn user_named(settings: &Settings, name: &str) -> Result<Person, AppFailure> {
+    let reader =
+        Store::open_existing(&app::location(settings)?).and_then(|store| store.reader()).map_err(failed)?;
+    let found = block_on(reader.credentials(name))?.map_err(failed)?;
+    found.map(|found| found.user).ok_or_else(|| failed(format!("there is no user {name}")))
+}
+
+fn add_user(settings: &Settings, command: &UserAdd) -> Result<(), AppFailure> {
+    let username: Username = command.name.parse().map_err(|error| failed(format!("the name {error}")))?;
+    let password = read_password()?;
+    let role = if command.operator { Role::Operator } else { Role::User };
+    let mut writer =
+        Store::open(&app::location(settings)?).and_then(|store| store.writer()).map_err(failed)?;
+    let command = register_command(username, role, hash_password(&password).map_err(failed)?);
+    let outcomes = block_on(writer.commit(&[command], now()))?.map_err(failed)?;
+    writer.close().map_err(failed)?;
+    match outcomes.into_iter().next() {
+        Some(Outcome::Registered(user)) => {
+            print(format_args!("added {} {} with id {}", user.role.as_str(), user.username, user.id))
+        }
+        Some(Outcome::UsernameTaken) => Err(failed("the username belongs to somebody")),
+        other => Err(failed(format!("unexpected outcome {other:?}"))),
+    }
+}
+
+fn read_password() -> Result<SecretString, AppFailure> {
+    let mut line = String::new();
+    let mut input = io::Read::take(io::stdin(), PASSWORD_LINE_BYTES);
+    io::BufRead::read_line(&mut io::BufReader::new(&mut input), &mut line).map_err(failed)?;
+    let password = line.trim_end_matches(['\n', '\r']);
+    if password.chars().count() < PASSWORD_MIN_CHARS || password.len() > PASSWORD_MAX_BYTES {
+        return Err(failed(format!(
+            "the password must be {PASSWORD_MIN_CHARS} characters to {PASSWORD_MAX_BYTES} bytes long"
+        )));
+    }
+    Ok(password.to_owned().into())
+}
+
+fn migrate(settings: &Settings, command: &Migrate) -> Result<(), AppFailure> {
+    let location = app::location(settings)?;
+    if !command.status {
+        Store::open(&location).map_err(failed)?;
+    }
+    for line in Store::migration_status(&location).map_err(failed)? {
+        let migration = line.migration;
+        let state = line.applied_at.map_or_else(|| "pending".into(), |time| format!("applied {time}"));
+        print(format_args!("{:04} {:12} {state}", migration.version, migration.name))?;
+    }
+    Ok(())
+}
+
+fn verify(settings: &Settings, command: &Verify) -> Result<(), AppFailure> {
+    let source =
+        Store::open_existing(&app::location(settings)?).and_then(|store| store.audit()).map_err(failed)?;
+    let expected = command.expect.map(|head| (head.seq, ChainHash::from_bytes(head.hash)));
+    let terminal = io::stderr().is_terminal();
+    let progress = |seq: u64| {
+        if terminal && seq.is_multiple_of(PROGRESS_EVENTS) {
+            // Progress is no result and may be lost.
+            let _ = write!(io::stderr(), "\r{seq} events");
+        }
+    };
+    let audited = audit::audit(&source, expected, progress);
+    if command.json {
+        print(format_args!("{}", report(&audited)))?;
+    } else if let Ok(audited) = &audited {
+        print(format_args!("{}", audited.head))?;
+    }
+    audited.map(drop).map_err(failed)
+}
+
+fn report(audited: &Result<Audited, AuditError>) -> serde_json::Value {
+    match audited {
+        Ok(audited) => serde_json::json!({
+            "ok": true,
+            "head": audited.head.to_string(),
+            "events": audited.head.seq,
+            "accounts": audited.accounts,
+            "transfers": audited.rows.transfers,
+            "entries": audited.rows.entries,
+        }),
+        Err(AuditError::Broken { invariant, detail }) => {
+            serde_json::json!({ "ok": false, "broken": invariant, "detail": detail })
+        }
+        Err(AuditError::Store(error)) => serde_json::json!({ "ok": false, "error": error.to_string() }),
+    }
+}

@@ -1,0 +1,12 @@
+//! The server: workers, connections and the life of a request.
+//!
+//! A worker is one pinned thread with its own listener, connections and [`crate::api::Api`]. Nothing here knows
+//! what a request means; nothing below knows that there are connections.
+
+mod body;
+mod connection;
+mod head;
+mod request;
+mod worker;
+
+pub use worker::{Stage, Worker, WorkerError};

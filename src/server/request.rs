@@ -1,0 +1,200 @@
+//! The life of a request: id, head, route, user, body, handler, reply, record.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tracing::Instrument;
+
+use super::worker::Stage;
+use super::{body, head};
+use crate::api::routes::BodyRule;
+use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
+use crate::config::{AccessLog, Limits};
+use crate::telemetry::request_id;
+use crate::web::call::{Body, Call};
+use crate::web::negotiate;
+use crate::web::reply::Reply;
+use crate::web::router::{Match, Params};
+
+/// The body of a reply.
+pub(super) type ReplyBody = Full<Bytes>;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// One in this many requests leaves an access line when `log.access` is `sampled`.
+const ACCESS_SAMPLE: u64 = 100;
+
+/// What the requests of one worker share.
+pub(super) struct Exchanges {
+    api: Api,
+    /// Bounds and deadlines.
+    pub(super) limits: Limits,
+    access: AccessLog,
+    answered: Cell<u64>,
+    closing: Cell<bool>,
+}
+
+impl Exchanges {
+    pub(super) const fn new(api: Api, limits: Limits, access: AccessLog) -> Self {
+        Self { api, limits, access, answered: Cell::new(0), closing: Cell::new(false) }
+    }
+
+    /// Takes note of what the server is doing.
+    pub(super) fn enter(&self, stage: Stage) {
+        self.api.draining.set(stage >= Stage::Unready);
+        self.closing.set(stage >= Stage::Draining);
+    }
+
+    /// Answers a request, whatever it is.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let begin = Instant::now();
+        let (head, mut body) = request.into_parts();
+        let id = request_id::adopt_or_make(head.headers.get(REQUEST_ID).map(HeaderValue::as_bytes));
+        let trace = head.headers.get(TRACE_PARENT).and_then(|value| request_id::trace_id(value.as_bytes()));
+        let span =
+            tracing::info_span!("request", %id, trace, method = %head.method, route = tracing::field::Empty);
+        let answering = async {
+            tracing::debug!(path = head.uri.path(), "request begins");
+            let reply = match self.reply(&head, &mut body, &id).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    error.log();
+                    error.into_reply(&id)
+                }
+            };
+            let keep_alive = self.may_go_on(&head, &mut body, reply.status).await;
+            self.record(reply.status, begin.elapsed());
+            response(reply, &id, keep_alive)
+        };
+        answering.instrument(span).await
+    }
+
+    /// Route, user, body, handler.
+    async fn reply(&self, head: &Parts, body: &mut Incoming, id: &str) -> Result<Reply, AppError> {
+        head::check(head, &self.limits)?;
+        let (route, params) = match self.api.router.find(&head.method, head.uri.path()) {
+            Match::Found { route, params } => (route, params),
+            Match::Options { allow } => return Ok(options(allow)),
+            Match::MethodNotAllowed { allow } => {
+                return Err(AppError::MethodNotAllowed { allow: allow.clone() });
+            }
+            Match::NotFound => return Err(AppError::NotFound),
+        };
+        tracing::Span::current().record("route", route.template);
+        let user = match route.endpoint {
+            Endpoint::User(_) => Some(AuthUser::from_headers(&head.headers, &self.api.services.tokens)?),
+            Endpoint::Now(_) | Endpoint::Public(_) => None,
+        };
+        if negotiate::best(&head.headers, route.produces).is_none() {
+            return Err(AppError::NotAcceptable);
+        }
+        let body = self.body(head, route, body).await?;
+        self.handle(route, user, call(head, params, body, id)).await
+    }
+
+    async fn body(&self, head: &Parts, route: &Route, body: &mut Incoming) -> Result<Bytes, AppError> {
+        match route.body {
+            BodyRule::None => Ok(Bytes::new()),
+            BodyRule::Json if !negotiate::content_type_is_json(&head.headers) => {
+                Err(AppError::UnsupportedMediaType)
+            }
+            BodyRule::Json => {
+                let stall = Duration::from_millis(self.limits.body_timeout_ms);
+                body::collect(body, self.limits.body_bytes, stall).await
+            }
+        }
+    }
+
+    /// Runs the handler within the request's deadline; its panic is this request's alone.
+    async fn handle(&self, route: &Route, user: Option<AuthUser>, call: Call<'_>) -> Result<Reply, AppError> {
+        let handler = match (&route.endpoint, user) {
+            (Endpoint::Now(handler), _) => {
+                return contained(|| handler(&self.api, &call)).unwrap_or_else(Err);
+            }
+            (Endpoint::Public(handler), _) => handler(&self.api, call),
+            (Endpoint::User(handler), Some(user)) => handler(&self.api, user, call),
+            (Endpoint::User(_), None) => return Err(AppError::Unauthenticated { presented: false }),
+        };
+        let mut handler = pin!(handler);
+        let guarded = poll_fn(|cx| {
+            contained(|| handler.as_mut().poll(cx)).unwrap_or_else(|error| Poll::Ready(Err(error)))
+        });
+        let deadline = Duration::from_millis(self.limits.request_timeout_ms);
+        tokio::time::timeout(deadline, guarded).await.unwrap_or(Err(AppError::DeadlinePassed))
+    }
+
+    /// Whether the connection can carry another request after this reply.
+    async fn may_go_on(&self, head: &Parts, body: &mut Incoming, status: StatusCode) -> bool {
+        // After these the rest of the request cannot be told from the next one, or is not worth reading.
+        let gives_up = [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE].contains(&status)
+            || (status == StatusCode::BAD_REQUEST && !hyper::body::Body::is_end_stream(body));
+        let expects = head.headers.contains_key(EXPECT);
+        !self.closing.get() && !gives_up && body::discard(body, self.limits.body_bytes, expects).await
+    }
+
+    /// The access line.
+    fn record(&self, status: StatusCode, duration: Duration) {
+        let nth = self.answered.get();
+        self.answered.set(nth + 1);
+        let wanted = match self.access {
+            AccessLog::All => true,
+            AccessLog::Sampled => nth.is_multiple_of(ACCESS_SAMPLE) || status.as_u16() >= 400,
+            AccessLog::Errors => status.as_u16() >= 400,
+            AccessLog::Off => false,
+        };
+        if wanted {
+            let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+            tracing::info!(target: "ringledger::access", status = status.as_u16(), duration_us, "request");
+        }
+    }
+}
+
+fn call<'a>(head: &'a Parts, params: Params<'a>, body: Bytes, request_id: &'a str) -> Call<'a> {
+    Call {
+        method: &head.method,
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        params,
+        request_id,
+        body: Body::new(body),
+    }
+}
+
+/// Turns a panic into an error. The handler's state dies with the unwinding; what it shares with others
+/// (read connection, queues) keeps no half-made change, since handlers only read and submit.
+fn contained<T>(run: impl FnOnce() -> T) -> Result<T, AppError> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        AppError::Internal(format!("a handler panicked: {message}"))
+    })
+}
+
+/// The answer to OPTIONS.
+fn options(allow: &HeaderValue) -> Reply {
+    Reply::empty(StatusCode::NO_CONTENT).header(http::header::ALLOW, allow.clone())
+}
+
+fn response(reply: Reply, id: &str, keep_alive: bool) -> Response<ReplyBody> {
+    let mut response = Response::new(Full::new(reply.body));
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if !keep_alive {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

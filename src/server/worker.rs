@@ -1,0 +1,195 @@
+//! A worker: one thread pinned to one core, one runtime, one listener, and the connections it accepted.
+//!
+//! It owns every task it spawns and returns only when all have ended.
+
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::connection;
+use super::request::Exchanges;
+use crate::api::Api;
+use crate::config::{AccessLog, Limits};
+use crate::runtime::cores::{self, CoreId};
+use crate::runtime::{self, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
+
+/// How long accepting rests when descriptors or memory are short, so that it does not spin.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
+/// How long a draining worker serves connections that rest, before it closes them. A client that has just read
+/// a reply may be sending its next request; it gets an answer and `Connection: close` with it.
+const DRAIN_REST: Duration = Duration::from_millis(250);
+
+/// What the server is doing, in order of time. Told by the application to all workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Serving.
+    Serving,
+    /// Serving, but `/ready` says no, so that load balancers look away.
+    Unready,
+    /// Answering what has arrived, and closing.
+    Draining,
+}
+
+/// What a worker needs to start.
+pub struct Worker {
+    /// Its number, from 0.
+    pub index: usize,
+    /// The core it is pinned to, if the system named any.
+    pub core: Option<CoreId>,
+    /// What carries its sockets.
+    pub engine: Engine,
+    /// Its own listener.
+    pub listener: TcpListener,
+    /// Bounds and deadlines.
+    pub limits: Limits,
+    /// Which requests leave an access line.
+    pub access: AccessLog,
+    /// What it answers with.
+    pub api: Api,
+    /// What the server is doing.
+    pub stage: watch::Receiver<Stage>,
+    /// How long requests in flight get to end.
+    pub drain_deadline: Duration,
+    /// Hears when the worker's thread ends, also by a panic.
+    pub ended: mpsc::UnboundedSender<usize>,
+}
+
+/// Tells that a thread ends, however it does.
+struct TellsEnd(mpsc::UnboundedSender<usize>, usize);
+
+impl Drop for TellsEnd {
+    fn drop(&mut self) {
+        // Nobody listens once the application has given up.
+        let _ = self.0.send(self.1);
+    }
+}
+
+/// Why a worker ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// No runtime.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The listener cannot be used.
+    #[error("cannot use the listener: {0}")]
+    Listener(io::Error),
+}
+
+impl Worker {
+    /// Starts the worker's thread.
+    pub fn start(self) -> io::Result<JoinHandle<Result<(), WorkerError>>> {
+        let ended = TellsEnd(self.ended.clone(), self.index);
+        std::thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || {
+            let _ended = ended;
+            self.run()
+        })
+    }
+
+    fn run(self) -> Result<(), WorkerError> {
+        if let Some(core) = self.core
+            && let Err(error) = cores::pin(core)
+        {
+            tracing::warn!(core = core.id, %error, "cannot pin a worker to its core");
+        }
+        match self.engine {
+            Engine::Uring(_) => runtime::block_on(self.engine, self.serve::<RingListener>())?,
+            Engine::Epoll => runtime::block_on(self.engine, self.serve::<EpollListener>())?,
+        }
+    }
+
+    async fn serve<L: Listener>(self) -> Result<(), WorkerError> {
+        let mut listener = L::from_std(self.listener).map_err(WorkerError::Listener)?;
+        let exchanges = Rc::new(Exchanges::new(self.api, self.limits, self.access));
+        let mut stage = self.stage;
+        let mut connections = Connections::new(exchanges);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(stream) => connections.admit(stream),
+                    Err(error) => back_off(&error).await,
+                },
+                Some(ended) = connections.tasks.join_next() => report(ended),
+                _ = stage.changed() => {
+                    let now = *stage.borrow_and_update();
+                    connections.exchanges.enter(now);
+                    if now == Stage::Draining {
+                        break;
+                    }
+                }
+            }
+        }
+        for stream in listener.drain().await {
+            connections.admit(stream);
+        }
+        connections.drain(self.drain_deadline).await;
+        Ok(())
+    }
+}
+
+/// The connections of a worker.
+struct Connections {
+    exchanges: Rc<Exchanges>,
+    tasks: JoinSet<()>,
+    /// Turns true when resting connections are to close.
+    closing: watch::Sender<bool>,
+}
+
+impl Connections {
+    fn new(exchanges: Rc<Exchanges>) -> Self {
+        Self { exchanges, tasks: JoinSet::new(), closing: watch::Sender::new(false) }
+    }
+
+    /// Serves a connection, or closes it at once when there are too many.
+    fn admit(&mut self, stream: impl Stream) {
+        if self.tasks.len() >= self.exchanges.limits.connections_per_core {
+            tracing::debug!(peer = %stream.peer_addr(), "too many connections; closed a new one");
+            return;
+        }
+        let exchanges = Rc::clone(&self.exchanges);
+        self.tasks.spawn_local(connection::serve(stream, exchanges, self.closing.subscribe()));
+    }
+
+    /// Lets every connection end, and ends those that have not by the deadline.
+    async fn drain(mut self, deadline: Duration) {
+        let deadline = Instant::now() + deadline;
+        let closing = self.closing;
+        let close_resting = async {
+            sleep(DRAIN_REST).await;
+            closing.send_replace(true);
+        };
+        let ended = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                report(ended);
+            }
+        };
+        let all = async { tokio::join!(close_resting, ended) };
+        if timeout_at(deadline, all).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "the deadline cut connections off");
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}
+
+/// Rests after an error that will come again at once; others concern one connection that has gone.
+async fn back_off(error: &io::Error) {
+    let transient = [libc::ECONNABORTED, libc::EINTR, libc::EPROTO];
+    if error.raw_os_error().is_some_and(|code| transient.contains(&code)) {
+        return;
+    }
+    tracing::warn!(%error, "cannot accept a connection");
+    sleep(ACCEPT_BACK_OFF).await;
+}
