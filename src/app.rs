@@ -73,7 +73,9 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let (lane, lane_thread) = start_lane(&store, settings)?;
     let (pool, pool_threads) = start_pool(settings)?;
     let blueprint = Blueprint { settings, store, tokens: Tokens::new(&key), lane, pool };
-    let mut server = Server::start(blueprint, choice.engine, &cores, listeners)?;
+    let mut server = Server::start(&blueprint, choice.engine, &cores, listeners)?;
+    // The lane ends when the last handle to it is gone; from here on only the workers hold one.
+    drop(blueprint);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
     tracing::info!("listening on http://{address}");
     tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
@@ -161,19 +163,19 @@ impl Blueprint<'_> {
 struct Server {
     workers: Vec<JoinHandle<Result<(), WorkerError>>>,
     stage: watch::Sender<Stage>,
-    ended: mpsc::UnboundedReceiver<usize>,
+    ended: mpsc::Receiver<usize>,
     store_description: String,
 }
 
 impl Server {
     fn start(
-        blueprint: Blueprint<'_>,
+        blueprint: &Blueprint<'_>,
         engine: Engine,
         cores: &[Option<CoreId>],
         listeners: Vec<TcpListener>,
     ) -> Result<Self, AppFailure> {
         let stage = watch::Sender::new(Stage::Serving);
-        let (tells_end, ended) = mpsc::unbounded_channel();
+        let (tells_end, ended) = mpsc::channel(cores.len());
         let settings = blueprint.settings;
         let mut workers = Vec::with_capacity(cores.len());
         for (index, (core, listener)) in cores.iter().zip(listeners).enumerate() {

@@ -29,13 +29,22 @@ struct Opening<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow, default)]
     owner: Option<Text<'a>>,
-    /// Absent is 0, `null` is no bound: the outer option tells them apart.
-    #[serde(default, deserialize_with = "present")]
-    min_balance: Option<Option<Money>>,
+    #[serde(default)]
+    min_balance: MinBalance,
 }
 
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Money>>, D::Error> {
-    Option::deserialize(from).map(Some)
+/// The member as it was sent: absent is 0, `null` is no bound.
+#[derive(Clone, Copy, Default)]
+enum MinBalance {
+    #[default]
+    Absent,
+    Given(Option<Money>),
+}
+
+impl<'de> Deserialize<'de> for MinBalance {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Option::deserialize(from).map(Self::Given)
+    }
 }
 
 /// An account as replies show one.
@@ -174,7 +183,10 @@ fn checked(body: &Opening<'_>) -> Result<NewAccount, AppError> {
         flaw("owner", detail.to_owned());
         None
     });
-    let min_balance = body.min_balance.unwrap_or(Some(Money::ZERO));
+    let min_balance = match body.min_balance {
+        MinBalance::Absent => Some(Money::ZERO),
+        MinBalance::Given(least) => least,
+    };
     if min_balance.is_some_and(|least| least > Money::ZERO) {
         flaw("min_balance", "must be 0 or less, or null for no bound".to_owned());
     }

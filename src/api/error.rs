@@ -141,7 +141,7 @@ impl AppError {
         match self {
             Self::Internal(_) => tracing::error!(error = %self, "request failed"),
             Self::StoreUnavailable(_) | Self::DeadlinePassed => {
-                tracing::warn!(error = %self, "request failed")
+                tracing::warn!(error = %self, "request failed");
             }
             _ => {}
         }

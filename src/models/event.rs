@@ -223,13 +223,13 @@ impl fmt::Display for Head {
 
 impl fmt::Display for ChainHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        f.write_str(&const_hex::encode(self.0))
     }
 }
 
 impl fmt::Debug for ChainHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        f.write_str(&const_hex::encode(self.0))
     }
 }
 
@@ -237,22 +237,11 @@ impl FromStr for ChainHash {
     type Err = DecodeError;
 
     fn from_str(hex: &str) -> Result<Self, DecodeError> {
-        let wrong = DecodeError::Field("hash");
-        let mut bytes = [0; 32];
-        if hex.len() != 2 * bytes.len() || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(wrong);
-        }
-        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| wrong)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong)?;
-        }
-        Ok(Self(bytes))
+        // The library would take a leading 0x.
+        let plain = hex.len() == 64;
+        let bytes = if plain { const_hex::decode_to_array(hex).ok() } else { None };
+        bytes.map(Self).ok_or(DecodeError::Field("hash"))
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -291,9 +280,8 @@ mod tests {
     #[test]
     fn layout_of_version_1_is_fixed() {
         let body = example().encode();
-        let hex: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
-            hex,
+            const_hex::encode(&body),
             "01010000000000000007000649add4493000\
              0000000000000000000000000000000100000000000000000000000000000002\
              0000000000000000000000000000000300000000000005dc00000003455552\

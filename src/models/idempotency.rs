@@ -75,7 +75,7 @@ impl Fingerprint {
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::event::write_hex(&self.0, f)
+        f.write_str(&const_hex::encode(self.0))
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Timestamp(i64);
 pub struct InvalidTime;
 
 impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
     /// 0001-01-01T00:00:00Z.
     const MIN_MICROS: i64 = -62_135_596_800_000_000;
     /// 9999-12-30T00:00:00Z, a day below what the calendar library prints.

@@ -57,16 +57,16 @@ pub struct Worker {
     /// How long requests in flight get to end.
     pub drain_deadline: Duration,
     /// Hears when the worker's thread ends, also by a panic.
-    pub ended: mpsc::UnboundedSender<usize>,
+    pub ended: mpsc::Sender<usize>,
 }
 
 /// Tells that a thread ends, however it does.
-struct TellsEnd(mpsc::UnboundedSender<usize>, usize);
+struct TellsEnd(mpsc::Sender<usize>, usize);
 
 impl Drop for TellsEnd {
     fn drop(&mut self) {
-        // Nobody listens once the application has given up.
-        let _ = self.0.send(self.1);
+        // There is room for each worker's one message; nobody listens once the application has given up.
+        let _ = self.0.try_send(self.1);
     }
 }
 

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use crate::models::event::{ChainHash, Creation};
 use crate::models::posting::Entry;
-use crate::models::{Account, AccountId, Currency, Event, EventKind, Head, Money, Transfer, TransferStatus};
+use crate::models::{
+    Account, AccountId, Amount, Currency, Event, EventKind, Head, Money, Transfer, TransferStatus,
+};
 use crate::store::StoreError;
 use crate::store::audit::{RowCounts, Source, StoredEvent};
 
@@ -158,7 +160,7 @@ impl LogCheck {
             EventKind::Posted { amount } => Some(*amount),
             EventKind::Voided | EventKind::Expired => None,
         };
-        let Some(amount) = moved.map(|amount| amount.money()) else {
+        let Some(amount) = moved.map(Amount::money) else {
             return Ok(());
         };
         let terms = &transfer.terms;

@@ -71,10 +71,8 @@ pub enum ServiceError {
 /// The wall clock's time.
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    // The range lasts to the year 9999.
-    let micros = i64::try_from(since_epoch.as_micros()).unwrap_or(0);
-    Timestamp::from_micros(micros)
-        .unwrap_or_else(|| Timestamp::from_micros(0).expect("the epoch is in range"))
+    // The range lasts to the year 9999; a clock outside it is as good as none.
+    i64::try_from(since_epoch.as_micros()).ok().and_then(Timestamp::from_micros).unwrap_or(Timestamp::EPOCH)
 }
 
 /// Lets the owner and operators through.

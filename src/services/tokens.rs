@@ -71,7 +71,8 @@ impl SigningKey {
         }
         let mut hex = String::new();
         file.take(1_024).read_to_string(&mut hex).map_err(io_error)?;
-        let secret = decode_hex(hex.trim()).ok_or_else(|| KeyError::Malformed(path.to_owned()))?;
+        let secret =
+            const_hex::decode_to_array(hex.trim()).map_err(|_| KeyError::Malformed(path.to_owned()))?;
         Ok(Self::from_secret(secret))
     }
 
@@ -87,7 +88,7 @@ impl SigningKey {
 
     fn from_secret(secret: [u8; KEY_BYTES]) -> Self {
         let digest = Sha256::digest(secret);
-        let id = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = const_hex::encode(&digest[..8]);
         Self { secret: secret.to_vec().into(), id }
     }
 
@@ -104,24 +105,13 @@ fn make_key_file(path: &Path) -> io::Result<()> {
     }
     let mut secret = [0; KEY_BYTES];
     getrandom::fill(&mut secret)?;
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = const_hex::encode(secret);
     let draft = path.with_extension(format!("draft-{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let written = writeln!(file, "{hex}").and_then(|()| file.sync_all());
     let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
     std::fs::remove_file(&draft)?;
     linked
-}
-
-fn decode_hex(hex: &str) -> Option<[u8; KEY_BYTES]> {
-    let mut bytes = [0; KEY_BYTES];
-    if hex.len() != 2 * KEY_BYTES || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// What a token says.

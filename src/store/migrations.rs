@@ -20,7 +20,7 @@ pub struct Migration {
 impl Migration {
     /// SHA-256 of the SQL in hexadecimal, kept so that an edited migration is noticed.
     pub fn digest(&self) -> String {
-        Sha256::digest(self.sql).iter().map(|byte| format!("{byte:02x}")).collect()
+        const_hex::encode(Sha256::digest(self.sql))
     }
 }
 
@@ -32,7 +32,7 @@ pub struct Applied {
     /// The digest of the SQL that ran.
     pub digest: String,
     /// When it ran.
-    pub applied_at: Timestamp,
+    pub at: Timestamp,
 }
 
 /// One line of `migrate --status`.
@@ -88,7 +88,7 @@ fn status_of(migration: &Migration, applied: &[Applied]) -> Result<Status, Schem
         Some(row) if row.digest != migration.digest() => {
             Err(SchemaError::Changed { version: migration.version })
         }
-        _ => Ok(Status { migration: *migration, applied_at: row.map(|row| row.applied_at) }),
+        _ => Ok(Status { migration: *migration, applied_at: row.map(|row| row.at) }),
     }
 }
 
@@ -105,11 +105,7 @@ mod tests {
 
     #[test]
     fn a_newer_or_changed_schema_is_refused() {
-        let applied = |version, digest: String| Applied {
-            version,
-            digest,
-            applied_at: Timestamp::from_micros(0).unwrap(),
-        };
+        let applied = |version, digest: String| Applied { version, digest, at: Timestamp::EPOCH };
         let good = applied(1, SQLITE[0].digest());
         assert!(status(SQLITE, &[]).unwrap()[0].applied_at.is_none());
         assert!(status(SQLITE, std::slice::from_ref(&good)).unwrap()[0].applied_at.is_some());

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 thread_local! {
-    static CONTEXT: RefCell<ContextV7> = RefCell::new(ContextV7::new());
+    static CONTEXT: RefCell<ContextV7> = const { RefCell::new(ContextV7::new()) };
 }
 
 /// A new UUIDv7. Ids of one thread ascend; the shared context of [`Uuid::now_v7`] is a mutex that every core

@@ -119,6 +119,7 @@ impl Books {
 }
 
 /// The balances that a transfer would leave.
+#[derive(Clone, Copy)]
 struct BalancesAfter {
     debit: Money,
     credit: Money,

@@ -23,7 +23,6 @@ pub use writer::Writer;
 
 use super::StoreError;
 use super::migrations::{self, Applied, SchemaError, Status};
-use crate::models::Timestamp;
 
 /// The database file in the data directory.
 const DATABASE_FILE: &str = "ledger.db";
@@ -188,9 +187,8 @@ fn applied(connection: &Connection) -> Result<Vec<Applied>, StoreError> {
     }
     let mut statement =
         connection.prepare("select version, digest, applied_at from schema_migrations order by version")?;
-    let rows = statement.query_map((), |row| {
-        Ok(Applied { version: row.get(0)?, digest: row.get(1)?, applied_at: row.get::<_, Timestamp>(2)? })
-    })?;
+    let rows = statement
+        .query_map((), |row| Ok(Applied { version: row.get(0)?, digest: row.get(1)?, at: row.get(2)? }))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
