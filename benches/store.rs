@@ -3,6 +3,14 @@
 //! `cargo bench --bench store` runs every size in interleaved rounds on a fresh database in the target
 //! directory's file system and prints medians with the range over the rounds. `-- --rounds N` sets how many.
 
+#![allow(clippy::print_stdout, reason = "the figures are the result")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of a bench are far below 2^52"
+)]
+
 use std::time::{Duration, Instant};
 
 use ringledger::models::posting::{Command, OpenAccount, Outcome, Owner, TransferRequest};
@@ -26,21 +34,40 @@ fn main() {
         .and_then(|at| arguments.get(at + 1)?.parse().ok())
         .unwrap_or(5);
     let mut ledger = Ledger::new();
-    let mut rates = vec![Vec::new(); BATCHES.len()];
+    let mut runs = vec![Vec::new(); BATCHES.len()];
     for _ in 0..rounds {
-        for (rates, size) in rates.iter_mut().zip(BATCHES) {
-            rates.push(ledger.run(size));
+        for (runs, size) in runs.iter_mut().zip(BATCHES) {
+            runs.push(ledger.run(size));
         }
     }
-    println!("SQLite, {ACCOUNTS} accounts, {rounds} rounds of {ROUND:?}; median [least, most]");
-    for (rates, size) in rates.iter_mut().zip(BATCHES) {
-        rates.sort_by(f64::total_cmp);
-        let (least, median, most) = (rates[0], rates[rounds / 2], rates[rounds - 1]);
-        let commit_us = 1e6 * size as f64 / median;
+    println!(
+        "SQLite, {ACCOUNTS} accounts, {rounds} rounds of {ROUND:?}; medians over the rounds [least, most]"
+    );
+    for (runs, size) in runs.iter().zip(BATCHES) {
+        let of = |figure: fn(&Run) -> f64| spread(runs.iter().map(figure).collect());
         println!(
-            "batch {size:>5}: {median:>7.0} transfers/s [{least:.0}, {most:.0}], one commit {commit_us:.0} us"
+            "batch {size:>5}: {:>26} transfers/s, commit p50 {:>22} p99 {:>25} us",
+            of(|run| run.rate),
+            of(|run| run.p50_us),
+            of(|run| run.p99_us)
         );
     }
+}
+
+/// What one round of one batch size measured.
+#[derive(Clone)]
+struct Run {
+    /// Transfers a second.
+    rate: f64,
+    /// Time of one commit.
+    p50_us: f64,
+    p99_us: f64,
+}
+
+fn spread(mut figures: Vec<f64>) -> String {
+    figures.sort_by(f64::total_cmp);
+    let last = figures.len() - 1;
+    format!("{:.0} [{:.0}, {:.0}]", figures[last / 2], figures[0], figures[last])
 }
 
 struct Ledger {
@@ -88,17 +115,21 @@ impl Ledger {
         self.runtime.block_on(self.writer.commit(commands, now)).expect("a commit")
     }
 
-    /// Transfers a second in batches of `size`.
-    fn run(&mut self, size: usize) -> f64 {
+    /// Commits batches of `size` for a round.
+    fn run(&mut self, size: usize) -> Run {
         let begin = Instant::now();
-        let mut done = 0;
+        let mut commits = Vec::new();
         while begin.elapsed() < ROUND {
             let commands: Vec<_> = (0..size).map(|_| self.transfer()).collect();
+            let commit = Instant::now();
             let outcomes = self.commit(&commands);
+            commits.push(commit.elapsed().as_secs_f64() * 1e6);
             assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Transferred { .. })));
-            done += size;
         }
-        done as f64 / begin.elapsed().as_secs_f64()
+        let rate = (commits.len() * size) as f64 / begin.elapsed().as_secs_f64();
+        commits.sort_by(f64::total_cmp);
+        let at = |share: f64| commits[((commits.len() - 1) as f64 * share) as usize];
+        Run { rate, p50_us: at(0.5), p99_us: at(0.99) }
     }
 
     fn transfer(&mut self) -> Command {

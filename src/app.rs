@@ -65,8 +65,9 @@ pub type Reload<'a> = &'a dyn Fn() -> Result<Settings, String>;
 /// Runs the server until a signal ends it.
 pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Result<(), AppFailure> {
     let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
-    let store = Store::open(&location(settings)?).map_err(failed)?;
-    let lock = store.lock().map_err(failed)?;
+    let location = location(settings)?;
+    let lock = location.lock().map_err(failed)?;
+    let store = Store::open(&location).map_err(failed)?;
     let key = signing_key(settings)?;
     let cores = worker_cores(settings);
     let (address, listeners) = bind(settings, cores.len())?;

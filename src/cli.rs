@@ -30,7 +30,7 @@ Examples:
   ringledger serve --listen '[::]:8080'
   ringledger serve --workers 2 --io epoll
   RINGLEDGER__LOG__LEVEL=debug ringledger serve
-  DATABASE_URL=postgres://ledger@db/ledger ringledger serve --config /etc/ringledger.yaml";
+  ringledger serve --config /etc/ringledger.yaml";
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:

@@ -136,6 +136,11 @@ impl AppError {
         }
     }
 
+    /// Whether what follows on the connection cannot be told from this request, or is not worth reading.
+    pub const fn ends_connection(&self) -> bool {
+        matches!(self, Self::Malformed(_) | Self::BodyTimeout | Self::BodyBroken | Self::PayloadTooLarge(_))
+    }
+
     /// Writes to the log what the caller is not told.
     pub fn log(&self) {
         match self {

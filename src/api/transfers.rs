@@ -139,7 +139,8 @@ fn checked(order: Order<'_>) -> Result<Terms, AppError> {
         amount: order.amount,
         currency: order.currency.parse().map_err(|_| AppError::CurrencyUnknown)?,
         description,
-        metadata: order.metadata.map(|object| object.into_string().into()),
+        // Sorted, so that the order of members does not tell two uses of a key apart.
+        metadata: order.metadata.map(|object| object.to_sorted_string().into()),
         reference,
     })
 }

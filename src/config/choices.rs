@@ -113,7 +113,7 @@ choice! {
         /// Every request.
         #[default]
         All = "all",
-        /// A share of the good ones, every failed or slow one.
+        /// A share of the good ones, every failed one.
         Sampled = "sampled",
         /// Only failed ones.
         Errors = "errors",

@@ -157,8 +157,9 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Body of a batch of transfers in bytes; longer is 413. Default 4194304.
     pub batch_body_bytes: usize,
-    /// Milliseconds from the first byte of a head to its last; then the
-    /// connection is closed. Default 10000.
+    /// Milliseconds from the first byte of a head, or from the start of a
+    /// connection, to the end of the head; then the connection is closed.
+    /// Default 10000.
     pub head_timeout_ms: u64,
     /// Milliseconds without a byte of an unfinished body; then 408.
     /// Default 10000.
@@ -169,8 +170,8 @@ pub struct Limits {
     /// Milliseconds without progress of a write; then the connection is
     /// closed. Default 10000.
     pub write_timeout_ms: u64,
-    /// Milliseconds from the end of a head to the start of the reply; then
-    /// 503. Default 30000.
+    /// Milliseconds that a handler may take, from the end of the request to
+    /// the start of the reply; then 503. Default 30000.
     pub request_timeout_ms: u64,
     /// Commands that wait for the posting lane; beyond it 503. Default 8192.
     pub lane_queue: usize,

@@ -16,8 +16,9 @@ use tokio::time::timeout;
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// How many bytes a closing connection reads and throws away, at most. Protects the server from
-/// receiving a whole upload that it has already refused.
-pub(super) const LINGER_BYTES: usize = 256 * 1024;
+/// receiving a whole upload that it has already refused; what a client has under way within
+/// [`LINGER`] fits, so that it reads the refusal and not a reset.
+pub(super) const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Size of the buffer that takes what is thrown away.
 const DISCARD_BYTES: usize = 16 * 1024;
@@ -57,7 +58,7 @@ pub trait Stream: Read + Write + Unpin + 'static {
     /// The address of the client.
     fn peer_addr(&self) -> SocketAddr;
 
-    /// Sends what is pending, ends the sending side, reads on for at most 1 s or 256 KiB so that
+    /// Sends what is pending, ends the sending side, reads on for at most 1 s or 16 MiB so that
     /// unread bytes do not reset the connection under the last reply, and closes. Immediate if
     /// the peer has ended its side. Never fails: nothing is left to do about it.
     fn close(self) -> impl Future<Output = ()>;

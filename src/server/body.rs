@@ -52,10 +52,11 @@ pub(super) async fn discard(body: &mut Incoming, bound_bytes: usize, expects_con
     }
     let all = async {
         let mut left = bound_bytes;
-        while let Ok(Some(data)) = next(body, DISCARD_TIMEOUT).await {
+        // hyper does not say of a chunked body that it has ended; its last frame does.
+        while let Some(data) = next(body, DISCARD_TIMEOUT).await.ok()? {
             left = left.checked_sub(data.len())?;
         }
-        body.is_end_stream().then_some(())
+        Some(())
     };
     matches!(timeout(DISCARD_TIMEOUT, all).await, Ok(Some(())))
 }

@@ -4,6 +4,7 @@
 //! been doing. (hyper's own head timeout boxes a timer a request and runs on idle connections too.)
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -11,9 +12,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -23,29 +25,55 @@ use crate::config::Limits;
 use crate::runtime::{Kick, Stream, WRITE_BOUND};
 
 /// Serves a connection to its end. Resting connections end when `closing` turns true.
-pub(super) async fn serve<S: Stream>(stream: S, exchanges: Rc<Exchanges>, closing: watch::Receiver<bool>) {
+pub(super) async fn serve<S: Stream>(
+    stream: S,
+    exchanges: Rc<Exchanges>,
+    mut closing: watch::Receiver<bool>,
+) {
     let kicker = stream.kicker();
     let peer = stream.peer_addr();
     let activity = Rc::new(Activity::new());
-    let watched = Watched { stream, activity: Rc::clone(&activity) };
-    let answering = (Rc::clone(&exchanges), Rc::clone(&activity));
-    let service = service_fn(move |request| {
-        let (exchanges, activity) = answering.clone();
-        async move {
-            let _under_way = UnderWay::begin(activity);
-            Ok::<_, std::convert::Infallible>(exchanges.answer(request).await)
+    let mut watched = Watched { stream, activity: Rc::clone(&activity) };
+    loop {
+        let answering = (Rc::clone(&exchanges), Rc::clone(&activity));
+        let service = service_fn(move |request| {
+            let (exchanges, activity) = answering.clone();
+            async move {
+                let _under_way = UnderWay::begin(activity);
+                Ok::<_, Infallible>(exchanges.answer(request).await)
+            }
+        });
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .half_close(true)
+            .max_buf_size(WRITE_BOUND)
+            .serve_connection(watched, service);
+        let ended = drive(&mut connection, &kicker, &activity, &exchanges.limits, &mut closing).await;
+        let parts = connection.into_parts();
+        watched = parts.io;
+        match ended {
+            Ok(Left::Resting) if parts.read_buf.is_empty() => activity.found_resting(),
+            Ok(Left::Resting) => {
+                tracing::debug!(%peer, "a head was begun and not ended in time");
+                break;
+            }
+            Ok(Left::Done) => break,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "connection ended");
+                break;
+            }
         }
-    });
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .half_close(true)
-        .max_buf_size(WRITE_BOUND)
-        .serve_connection(watched, service);
-    if let Err(error) = drive(&mut connection, &kicker, &activity, &exchanges, closing).await {
-        tracing::debug!(%peer, %error, "connection ended");
     }
-    connection.into_parts().io.stream.close().await;
+    watched.stream.close().await;
+}
+
+/// How hyper has left a connection.
+enum Left {
+    /// At its end.
+    Done,
+    /// Between requests, or with the beginning of a head in its buffer: only taking hyper off tells.
+    Resting,
 }
 
 /// Why a connection ended before its time.
@@ -55,45 +83,59 @@ enum Ended {
     Http(#[from] hyper::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("no complete request head within {0:?}")]
-    HeadTimeout(Duration),
-    #[error("no request for {0:?}")]
-    Idle(Duration),
+    #[error("no complete request head in time")]
+    HeadTimeout,
+    #[error("no request in time")]
+    Idle,
 }
 
 async fn drive<S, V, K>(
     connection: &mut http1::Connection<Watched<S>, V>,
     kicker: &K,
     activity: &Activity,
-    exchanges: &Exchanges,
-    mut closing: watch::Receiver<bool>,
-) -> Result<(), Ended>
+    limits: &Limits,
+    closing: &mut watch::Receiver<bool>,
+) -> Result<Left, Ended>
 where
     S: Stream,
-    V: hyper::service::HttpService<hyper::body::Incoming, ResBody = ReplyBody>,
+    V: HttpService<Incoming, ResBody = ReplyBody>,
     V::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     K: Kick,
 {
-    let limits = Deadlines::of(&exchanges.limits);
-    let mut timer = pin!(sleep_until(Instant::now() + limits.head));
-    let mut close_asked = pin!(async move { closing.wait_for(|&close| close).await.map(drop) });
+    let deadlines = Deadlines::of(limits);
+    let mut timer = pin!(sleep_until(Instant::now() + deadlines.tick()));
+    let mut close_asked = pin!(async { closing.wait_for(|&close| close).await.map(drop) });
     let mut close_begun = false;
     poll_fn(|cx| {
         if !close_begun && close_asked.as_mut().poll(cx).is_ready() {
             close_begun = true;
+            if activity.silent.get() {
+                // hyper would wait for a first request.
+                return Poll::Ready(Ok(Left::Done));
+            }
             Pin::new(&mut *connection).graceful_shutdown();
         }
-        let polled = Pin::new(&mut *connection).poll(cx);
-        // The stream keeps what was written until it is kicked, so that one poll's replies leave together.
-        // Its end wakes this task, so `Pending` asks for nothing here.
-        let _ = kicker.kick(cx)?;
-        if let Poll::Ready(ended) = polled {
-            return Poll::Ready(ended.map_err(Ended::from));
+        loop {
+            let polled = Pin::new(&mut *connection).poll(cx);
+            // The stream keeps what was written until it is kicked, so that one poll's replies leave together.
+            // The end of the send wakes this task, so `Pending` asks for nothing here.
+            let _ = kicker.kick(cx)?;
+            if let Poll::Ready(ended) = polled {
+                let left = if activity.detaching.get() { Left::Resting } else { Left::Done };
+                return Poll::Ready(ended.map(|()| left).map_err(Ended::from));
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match activity.look(&deadlines)? {
+                Next::LookAgain(at) => timer.as_mut().reset(at),
+                Next::Detach => {
+                    activity.detaching.set(true);
+                    timer.as_mut().reset(Instant::now() + deadlines.tick());
+                    Pin::new(&mut *connection).graceful_shutdown();
+                }
+            }
         }
-        while timer.as_mut().poll(cx).is_ready() {
-            timer.as_mut().reset(activity.next_deadline(&limits)?);
-        }
-        Poll::Pending
     })
     .await
 }
@@ -101,7 +143,7 @@ where
 /// How long a connection may wait for its client.
 #[derive(Debug, Clone, Copy)]
 struct Deadlines {
-    /// For a head, from its first byte.
+    /// For a head, from its first byte or the start of the connection.
     head: Duration,
     /// For a request, from the end of the one before.
     idle: Duration,
@@ -114,47 +156,87 @@ impl Deadlines {
             idle: Duration::from_millis(limits.idle_timeout_ms),
         }
     }
+
+    /// How often to look, so that neither is noticed late.
+    fn tick(&self) -> Duration {
+        self.head.min(self.idle)
+    }
 }
 
 /// What a connection has been doing.
 struct Activity {
-    /// Requests whose reply is not yet complete.
+    /// Requests whose reply is not yet made.
     under_way: Cell<u32>,
-    /// When the connection began or its last reply was made.
+    /// When the last reply was made.
     rests_since: Cell<Instant>,
-    /// When the first byte came that no request has answered for.
+    /// When the head began that has not ended. A new connection owes one from the start.
     head_since: Cell<Option<Instant>>,
+    /// Whether this rest is known to be one: no part of a head waits in hyper's buffer.
+    rests_surely: Cell<bool>,
+    /// Whether no byte came since hyper was put on.
+    silent: Cell<bool>,
+    /// Whether hyper is being taken off, and must leave the socket as it is.
+    detaching: Cell<bool>,
+}
+
+/// What to do when the timer of a connection fires.
+enum Next {
+    /// Nothing until then.
+    LookAgain(Instant),
+    /// Take hyper off to see what is in its buffer.
+    Detach,
 }
 
 impl Activity {
     fn new() -> Self {
         let now = Instant::now();
-        // A new connection owes a head from the start.
-        Self { under_way: Cell::new(0), rests_since: Cell::new(now), head_since: Cell::new(Some(now)) }
+        Self {
+            under_way: Cell::new(0),
+            rests_since: Cell::new(now),
+            head_since: Cell::new(Some(now)),
+            rests_surely: Cell::new(false),
+            silent: Cell::new(true),
+            detaching: Cell::new(false),
+        }
     }
 
     fn bytes_came(&self) {
+        self.silent.set(false);
         if self.under_way.get() == 0 && self.head_since.get().is_none() {
             self.head_since.set(Some(Instant::now()));
         }
     }
 
-    /// When to look again, or why the connection ends now.
-    fn next_deadline(&self, limits: &Deadlines) -> Result<Instant, Ended> {
+    /// Hyper was taken off and its buffer was empty.
+    fn found_resting(&self) {
+        self.detaching.set(false);
+        self.silent.set(true);
+        self.rests_surely.set(true);
+    }
+
+    /// What to do now, or why the connection ends now.
+    ///
+    /// A head that began in the segment of an earlier request came before that request's end, so no read tells
+    /// of it. Once such a head would be due, the connection is looked into.
+    fn look(&self, deadlines: &Deadlines) -> Result<Next, Ended> {
         let now = Instant::now();
-        if self.under_way.get() > 0 {
-            return Ok(now + limits.head.min(limits.idle));
+        let look_by = |due: Instant| Next::LookAgain(due.min(now + deadlines.tick()));
+        if self.under_way.get() > 0 || self.detaching.get() {
+            return Ok(look_by(now + deadlines.tick()));
         }
-        let (since, limit, ended) = match self.head_since.get() {
-            Some(since) => (since, limits.head, Ended::HeadTimeout(limits.head)),
-            None => (self.rests_since.get(), limits.idle, Ended::Idle(limits.idle)),
-        };
-        let deadline = since + limit;
-        if deadline <= now {
-            return Err(ended);
+        if let Some(since) = self.head_since.get() {
+            let due = since + deadlines.head;
+            return if due <= now { Err(Ended::HeadTimeout) } else { Ok(look_by(due)) };
         }
-        // Not later than a head that may begin meanwhile.
-        Ok(deadline.min(now + limits.head))
+        let since = self.rests_since.get();
+        if since + deadlines.idle <= now {
+            return Err(Ended::Idle);
+        }
+        if since + deadlines.head <= now && !self.rests_surely.get() {
+            return Ok(Next::Detach);
+        }
+        let head_due = if self.rests_surely.get() { now + deadlines.tick() } else { since + deadlines.head };
+        Ok(look_by(head_due.min(since + deadlines.idle)))
     }
 }
 
@@ -165,6 +247,7 @@ impl UnderWay {
     fn begin(activity: Rc<Activity>) -> Self {
         activity.under_way.set(activity.under_way.get() + 1);
         activity.head_since.set(None);
+        activity.rests_surely.set(false);
         Self(activity)
     }
 }
@@ -206,6 +289,9 @@ impl<S: Stream> Write for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.detaching.get() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 

@@ -8,9 +8,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT};
+use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tracing::Instrument;
@@ -65,14 +65,15 @@ impl Exchanges {
             tracing::info_span!("request", %id, trace, method = %head.method, route = tracing::field::Empty);
         let answering = async {
             tracing::debug!(path = head.uri.path(), "request begins");
-            let reply = match self.reply(&head, &mut body, &id).await {
-                Ok(reply) => reply,
+            let (reply, ends_connection) = match self.reply(&head, &mut body, &id).await {
+                Ok(reply) => (reply, false),
                 Err(error) => {
                     error.log();
-                    error.into_reply(&id)
+                    let ends_connection = error.ends_connection();
+                    (error.into_reply(&id), ends_connection)
                 }
             };
-            let keep_alive = self.may_go_on(&head, &mut body, reply.status).await;
+            let keep_alive = !ends_connection && self.may_go_on(&head, &mut body).await;
             self.record(reply.status, begin.elapsed());
             response(reply, &id, keep_alive)
         };
@@ -105,9 +106,7 @@ impl Exchanges {
     async fn body(&self, head: &Parts, route: &Route, body: &mut Incoming) -> Result<Bytes, AppError> {
         match route.body {
             BodyRule::None => Ok(Bytes::new()),
-            BodyRule::Json if !negotiate::content_type_is_json(&head.headers) => {
-                Err(AppError::UnsupportedMediaType)
-            }
+            BodyRule::Json if !is_plain_json(&head.headers) => Err(AppError::UnsupportedMediaType),
             BodyRule::Json => {
                 let stall = Duration::from_millis(self.limits.body_timeout_ms);
                 body::collect(body, self.limits.body_bytes, stall).await
@@ -134,12 +133,9 @@ impl Exchanges {
     }
 
     /// Whether the connection can carry another request after this reply.
-    async fn may_go_on(&self, head: &Parts, body: &mut Incoming, status: StatusCode) -> bool {
-        // After these the rest of the request cannot be told from the next one, or is not worth reading.
-        let gives_up = [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE].contains(&status)
-            || (status == StatusCode::BAD_REQUEST && !hyper::body::Body::is_end_stream(body));
+    async fn may_go_on(&self, head: &Parts, body: &mut Incoming) -> bool {
         let expects = head.headers.contains_key(EXPECT);
-        !self.closing.get() && !gives_up && body::discard(body, self.limits.body_bytes, expects).await
+        body::discard(body, self.limits.body_bytes, expects).await && !self.closing.get()
     }
 
     /// The access line.
@@ -157,6 +153,12 @@ impl Exchanges {
             tracing::info!(target: "ringledger::access", status = status.as_u16(), duration_us, "request");
         }
     }
+}
+
+/// JSON without a content coding; we decode none (RFC 9110 §8.4).
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let identity = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    negotiate::content_type_is_json(headers) && headers.get_all(CONTENT_ENCODING).iter().all(identity)
 }
 
 fn call<'a>(head: &'a Parts, params: Params<'a>, body: Bytes, request_id: &'a str) -> Call<'a> {

@@ -112,6 +112,7 @@ struct LogCheck {
     at: Option<crate::models::Timestamp>,
     transfers: u64,
     entries: u64,
+    reversals: u64,
 }
 
 impl LogCheck {
@@ -154,6 +155,7 @@ impl LogCheck {
         let moved = match &event.kind {
             EventKind::Created(creation) | EventKind::Reversed { creation, .. } => {
                 self.transfers += 1;
+                self.reversals += u64::from(matches!(event.kind, EventKind::Reversed { .. }));
                 check_row(event, creation, transfer)?;
                 (!creation.pending).then_some(creation.terms.amount)
             }
@@ -274,6 +276,10 @@ impl AccountCheck {
 fn check_counts(rows: RowCounts, log: &LogCheck, accounts: &AccountCheck) -> Result<(), AuditError> {
     if rows.transfers != log.transfers {
         let detail = format!("{} transfers, but {} events that make one", rows.transfers, log.transfers);
+        return Err(broken(Invariant::I6, detail));
+    }
+    if rows.reversed != log.reversals {
+        let detail = format!("{} reversed transfers, but {} reversals", rows.reversed, log.reversals);
         return Err(broken(Invariant::I6, detail));
     }
     if (rows.entries, accounts.entries) != (log.entries, log.entries) {

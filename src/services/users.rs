@@ -21,7 +21,7 @@ pub const PASSWORD_MAX_BYTES: usize = 1_024;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$cmluZ2xlZGdlci1ub2JvZHk$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A password that is neither printed nor left in memory.
+/// A password that is never printed and is wiped when it is dropped.
 pub type Password = SecretString;
 
 /// Hashes a password to a PHC string: argon2id, 19 MiB, two passes, one lane (the first choice of the OWASP

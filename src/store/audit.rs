@@ -27,6 +27,8 @@ pub struct RowCounts {
     pub transfers: u64,
     /// Rows of `entries`.
     pub entries: u64,
+    /// Rows of `transfers` that say they were reversed.
+    pub reversed: u64,
 }
 
 /// A walk over everything. Memory stays bounded whatever the ledger's size; a visitor that returns an error

@@ -49,6 +49,16 @@ pub enum Location {
     },
 }
 
+impl Location {
+    /// Holds the store for one server until the guard is dropped. Taken before the store is opened, so that a
+    /// second server changes nothing.
+    pub fn lock(&self) -> Result<sqlite::ServerLock, StoreError> {
+        match self {
+            Self::Sqlite { directory } => sqlite::ServerLock::take(directory),
+        }
+    }
+}
+
 /// An opened store with a current schema.
 #[derive(Debug)]
 pub enum Store {
@@ -124,13 +134,6 @@ impl Store {
     pub fn migration_status(location: &Location) -> Result<Vec<migrations::Status>, StoreError> {
         match location {
             Location::Sqlite { directory } => sqlite::Database::migration_status(directory),
-        }
-    }
-
-    /// Holds the store for one server until the guard is dropped.
-    pub fn lock(&self) -> Result<sqlite::ServerLock, StoreError> {
-        match self {
-            Self::Sqlite(database) => database.lock(),
         }
     }
 

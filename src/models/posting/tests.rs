@@ -242,7 +242,7 @@ fn check_invariants(books: &Books, naive: &Naive) {
         assert_eq!(entries.last().map_or(Money::ZERO, |entry| entry.balance), account.balance, "I4");
         assert!(account.min_balance.is_none_or(|least| account.available() >= least), "I5");
         assert_eq!(account.balance.minor_units(), naive.balances.get(&n).copied().unwrap_or(0));
-        assert_eq!(account.version as usize, 1 + entries.len());
+        assert_eq!(account.version, 1 + entries.len() as u64);
     }
     let mut hash = ChainHash::default();
     for (expected_seq, event) in (1..).zip(&journal.events) {
@@ -250,7 +250,7 @@ fn check_invariants(books: &Books, naive: &Naive) {
         let decoded = Event::decode(&event.body).unwrap();
         assert_eq!((event.seq, decoded.seq, event.hash), (expected_seq, expected_seq, hash), "I6");
     }
-    assert_eq!((journal.head.seq as usize, journal.head.hash), (journal.events.len(), hash), "I6");
+    assert_eq!((journal.head.seq, journal.head.hash), (journal.events.len() as u64, hash), "I6");
     assert_eq!(journal.transfers.len(), naive.applied, "I2");
 }
 

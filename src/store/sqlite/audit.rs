@@ -60,8 +60,10 @@ impl Source for AuditSource {
     }
 
     fn row_counts(&self) -> Result<RowCounts, StoreError> {
-        let sql = "select (select count(*) from transfers), (select count(*) from entries)";
-        let counts = |row: &rusqlite::Row<'_>| Ok(RowCounts { transfers: row.get(0)?, entries: row.get(1)? });
+        let sql = "select count(*), (select count(*) from entries), count(reversed_by) from transfers";
+        let counts = |row: &rusqlite::Row<'_>| {
+            Ok(RowCounts { transfers: row.get(0)?, entries: row.get(1)?, reversed: row.get(2)? })
+        };
         Ok(self.connection.query_row(sql, (), counts)?)
     }
 

@@ -61,6 +61,7 @@ impl Checkpointer {
         if pages < self.asked_at {
             (self.asked_at, self.bound) = (0, BOUND_PAGES);
         }
+
         if pages >= self.bound {
             return self.begin_anew(writer, pages);
         }

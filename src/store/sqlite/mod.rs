@@ -48,6 +48,22 @@ pub struct ServerLock {
     _file: File,
 }
 
+impl ServerLock {
+    /// Keeps other servers away from this directory, making it (mode 0700) where it is missing.
+    pub fn take(directory: &Path) -> Result<Self, StoreError> {
+        make_directory(directory)?;
+        let path = directory.join(LOCK_FILE);
+        let open = |error: std::io::Error| StoreError::Open { path: path.clone(), detail: error.to_string() };
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(open)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_owned())),
+            Err(TryLockError::Error(error)) => Err(open(error)),
+        }
+    }
+}
+
 impl Database {
     /// Opens the database in `directory`, making both (the directory with mode 0700) and migrating as needed.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
@@ -81,24 +97,6 @@ impl Database {
         }
         let connection = database.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         Ok(migrations::status(migrations::SQLITE, &applied(&connection)?)?)
-    }
-
-    /// Keeps other servers away from this directory.
-    pub fn lock(&self) -> Result<ServerLock, StoreError> {
-        let path = self.directory.join(LOCK_FILE);
-        let open = |error: std::io::Error| StoreError::Open { path: path.clone(), detail: error.to_string() };
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(open)?;
-        match file.try_lock() {
-            Ok(()) => Ok(ServerLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.directory.clone())),
-            Err(TryLockError::Error(error)) => Err(open(error)),
-        }
     }
 
     /// The one connection that writes.

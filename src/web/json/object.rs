@@ -28,6 +28,14 @@ impl<const MAX_BYTES: usize, const MAX_DEPTH: usize> JsonObject<MAX_BYTES, MAX_D
         &self.0
     }
 
+    /// The object as compact JSON with the members of every object sorted by name, so that objects which differ
+    /// in the order of members alone have one text.
+    pub fn to_sorted_string(&self) -> String {
+        // Without serde_json's `preserve_order` its maps are sorted, and text of ours is always an object.
+        let sorted = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&self.0);
+        sorted.and_then(|sorted| serde_json::to_string(&sorted)).unwrap_or_else(|_| self.0.clone())
+    }
+
     /// The object as compact JSON; [`RawJson`] writes it into a reply again.
     pub fn into_string(self) -> String {
         self.0
