@@ -1,0 +1,372 @@
+//! Opening accounts, reading them, walking through them and their entries.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::support::{
+    Api, FUNDS, LAST_SEQ, World, add_user, assert_members, assert_uuid_v7, euros, pages, run, time_of,
+    whole_list,
+};
+
+const ACCOUNTS: &str = "/api/v1/accounts";
+
+#[tokio::test]
+async fn a_new_account_is_empty_and_its_owners() {
+    let world = World::new().await;
+    let answer = world.alice.api.post(ACCOUNTS, &json!({"currency": "EUR", "name": "Rent"})).send().await;
+    let account = answer.is_not_stored().json(201);
+    assert_members(
+        &account,
+        &[
+            "id",
+            "owner",
+            "name",
+            "currency",
+            "balance",
+            "held",
+            "available",
+            "min_balance",
+            "version",
+            "created_at",
+        ],
+    );
+    let id = account["id"].as_str().unwrap();
+    assert_uuid_v7(id);
+    time_of(&account["created_at"]);
+    assert_eq!(account["owner"], world.alice.id);
+    assert_eq!((&account["name"], &account["currency"]), (&json!("Rent"), &json!("EUR")));
+    for member in ["balance", "held", "available", "min_balance"] {
+        assert_eq!(account[member], 0, "{member}");
+    }
+    assert!(account["version"].is_u64());
+    assert_eq!(answer.header("location"), Some(&*format!("{ACCOUNTS}/{id}")));
+
+    let read = world.alice.api.get(answer.header("location").unwrap()).send().await;
+    assert_eq!(read.is_not_stored().json(200), account);
+    assert_eq!(read.header("etag"), Some(&*format!("\"{}\"", account["version"])));
+}
+
+#[tokio::test]
+async fn a_name_may_be_left_out() {
+    let world = World::new().await;
+    let account = world.alice.api.post(ACCOUNTS, &json!({"currency": "JPY"})).send().await.json(201);
+    assert_eq!(account["name"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_an_account_may_be() {
+    let world = World::new().await;
+    let invalid = [
+        (json!({}), "invalid_request", "/currency"),
+        (json!({"currency": null}), "invalid_request", "/currency"),
+        (json!({"currency": 978}), "invalid_request", "/currency"),
+        (json!({"currency": "EUR", "name": ""}), "invalid_request", "/name"),
+        (json!({"currency": "EUR", "name": "a\nb"}), "invalid_request", "/name"),
+        (json!({"currency": "EUR", "name": "n".repeat(129)}), "invalid_request", "/name"),
+        (json!({"currency": "EUR", "name": ["a"]}), "invalid_request", "/name"),
+        (json!({"currency": "EUR", "owner": 7}), "invalid_request", "/owner"),
+        (json!({"currency": "EUR", "min_balance": 1}), "invalid_request", "/min_balance"),
+        (json!({"currency": "EUR", "min_balance": -1.0}), "invalid_request", "/min_balance"),
+        (json!({"currency": "EUR", "min_balance": -0.5}), "invalid_request", "/min_balance"),
+        (json!({"currency": "EUR", "min_balance": "-1"}), "invalid_request", "/min_balance"),
+        (json!({"currency": "EUR", "min_balance": true}), "invalid_request", "/min_balance"),
+        (json!({"currency": "EUR", "min_balance": -(1_i64 << 53)}), "invalid_request", "/min_balance"),
+        (json!({"currency": "EUR", "min_balance": i64::MIN}), "invalid_request", "/min_balance"),
+        (json!({"currency": "EUR", "balance": 1}), "invalid_request", "/balance"),
+    ];
+    for (body, code, pointer) in invalid {
+        world.operator.post(ACCOUNTS, &body).send().await.invalid(code, pointer);
+    }
+    for unknown in ["", "eur", "EU", "EURO", "ZZZ", "E€"] {
+        let answer = world.operator.post(ACCOUNTS, &json!({"currency": unknown})).send().await;
+        answer.problem(422, "currency_unknown");
+    }
+    for good in [
+        json!({"currency": "EUR", "name": "é".repeat(128)}),
+        json!({"currency": "USD", "name": "🏦 \"quoted\" \\ / 中"}),
+        json!({"currency": "EUR", "min_balance": 0}),
+        json!({"currency": "EUR", "min_balance": null}),
+        json!({"currency": "EUR", "min_balance": -((1_i64 << 53) - 1)}),
+    ] {
+        let account = world.operator.post(ACCOUNTS, &good).send().await.json(201);
+        for (member, value) in good.as_object().unwrap() {
+            assert_eq!(account[member], *value, "{account}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn users_open_plain_accounts_of_their_own_and_operators_any() {
+    let world = World::new().await;
+    let (alice, bob) = (&world.alice, &world.bob);
+    for body in [
+        json!({"currency": "EUR", "min_balance": -1}),
+        json!({"currency": "EUR", "min_balance": null}),
+        json!({"currency": "EUR", "owner": bob.id}),
+        json!({"currency": "EUR", "owner": "bob"}),
+    ] {
+        alice.api.post(ACCOUNTS, &body).send().await.problem(403, "forbidden");
+    }
+    for body in [json!({"currency": "EUR", "min_balance": 0}), json!({"currency": "EUR", "owner": alice.id})]
+    {
+        let account = alice.api.post(ACCOUNTS, &body).send().await.json(201);
+        assert_eq!(account["owner"], alice.id);
+    }
+    for owner in [&*bob.id, "bob"] {
+        let body = json!({"currency": "EUR", "owner": owner, "min_balance": -500});
+        let account = world.operator.post(ACCOUNTS, &body).send().await.json(201);
+        assert_eq!((&account["owner"], &account["min_balance"]), (&json!(bob.id), &json!(-500)));
+        assert_eq!((&account["balance"], &account["available"]), (&json!(0), &json!(0)));
+    }
+    for owner in ["nobody", "01900000-0000-7000-8000-0000000000ff"] {
+        let body = json!({"currency": "EUR", "owner": owner});
+        world.operator.post(ACCOUNTS, &body).send().await.problem(422, "user_not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_looks_like_an_id_still_names_its_user() {
+    let world = World::new().await;
+    for name in ["01900000-0000-7000-8000-0000000000aa", "deadbeefdeadbeefdeadbeefdeadbeef", &world.bob.id] {
+        let added = add_user(world.server.data(), name, &[]);
+        if added.code == Some(1) {
+            // No such names is an answer too.
+            continue;
+        }
+        let token = run(world.server.data(), &["token", "--user", name]).ok();
+        let me = world.nobody.with_token(token.trim()).get("/api/v1/users/me").send().await.json(200);
+        let body = json!({"currency": "EUR", "owner": name});
+        let account = world.operator.post(ACCOUNTS, &body).send().await.json(201);
+        assert_eq!(account["owner"], me["id"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn accounts_are_seen_by_owner_and_operator() {
+    let world = World::new().await;
+    for path in [world.alice.path(), format!("{}/entries", world.alice.path())] {
+        world.alice.api.get(&path).send().await.is_not_stored().json(200);
+        world.operator.get(&path).send().await.json(200);
+        world.bob.api.get(&path).send().await.problem(403, "forbidden");
+    }
+    for id in [
+        "01900000-0000-7000-8000-0000000000ff",
+        "00000000-0000-0000-0000-000000000000",
+        "0",
+        "x",
+        "%00",
+        "..%2f",
+    ] {
+        for path in [format!("{ACCOUNTS}/{id}"), format!("{ACCOUNTS}/{id}/entries")] {
+            world.alice.api.get(&path).send().await.problem(404, "not_found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_who_has_the_version_is_sent_nothing() {
+    let world = World::new().await;
+    let path = world.alice.path();
+    let read = |tags: String| world.alice.api.get(&path).header("if-none-match", &tags).send();
+    let first = world.alice.api.get(&path).send().await;
+    let version = first.json(200)["version"].as_u64().unwrap();
+    let tag = first.header("etag").unwrap().to_owned();
+    assert_eq!(tag, format!("\"{version}\""));
+
+    for tags in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+        let answer = read(tags.clone()).await;
+        answer.is(304).is_not_stored();
+        assert_eq!((answer.header("etag"), answer.body.len()), (Some(&*tag), 0), "{tags}");
+        assert!(answer.header("x-request-id").is_some());
+    }
+    for tags in [version.to_string(), "\"x\"".to_owned(), format!("\"{}\"", version + 1)] {
+        assert_eq!(read(tags).await.json(200)["version"], version);
+    }
+
+    world.alice.api.transfer(&world.payment(1)).send().await.json(201);
+    let after = read(tag.clone()).await;
+    assert!(after.json(200)["version"].as_u64().unwrap() > version);
+    assert_ne!(after.header("etag"), Some(&*tag));
+    // A refused transfer changes nothing, so the tag stays.
+    world.alice.api.transfer(&world.payment(FUNDS)).send().await.problem(422, "insufficient_funds");
+    read(after.header("etag").unwrap().to_owned()).await.is(304);
+    // The credit side changes as well.
+    let bobs = world.bob.api.get(&world.bob.path()).send().await.json(200);
+    assert_eq!(bobs["balance"], FUNDS + 1);
+}
+
+#[tokio::test]
+async fn the_list_of_accounts_is_walked_page_by_page() {
+    let world = World::new().await;
+    let mut mine = vec![world.alice.account.clone()];
+    for _ in 0..54 {
+        mine.push(open(&world.alice.api).await);
+    }
+    mine.sort();
+    let ids = |accounts: &[Value]| -> Vec<String> {
+        let mut ids: Vec<_> = accounts.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    for (query, sizes) in [
+        ("", vec![50, 5]),
+        ("?limit=55", vec![55]),
+        ("?limit=200", vec![55]),
+        ("?limit=54", vec![54, 1]),
+        ("?limit=20", vec![20, 20, 15]),
+    ] {
+        let pages = pages(&world.alice.api, &format!("{ACCOUNTS}{query}")).await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), sizes, "{query}");
+        assert_eq!(ids(&pages.concat()), mine, "{query}");
+    }
+    assert_eq!(pages(&world.alice.api, &format!("{ACCOUNTS}?limit=1")).await.len(), 55);
+
+    let read = world.alice.api.get(&world.alice.path()).send().await.json(200);
+    assert!(whole_list(&world.alice.api, ACCOUNTS).await.contains(&read));
+    // The operator sees the bank and bob's account too.
+    assert_eq!(whole_list(&world.operator, ACCOUNTS).await.len(), mine.len() + 2);
+    assert_eq!(whole_list(&world.bob.api, ACCOUNTS).await.len(), 1);
+}
+
+async fn open(api: &Api) -> String {
+    let account = api.post(ACCOUNTS, &json!({"currency": "EUR"})).send().await.json(201);
+    account["id"].as_str().unwrap().to_owned()
+}
+
+async fn next_cursor(api: &Api, path: &str) -> String {
+    let page = api.get(path).send().await.json(200);
+    page["next_cursor"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn lists_refuse_what_they_do_not_know() {
+    let world = World::new().await;
+    open(&world.alice.api).await;
+    let entries = format!("{}/entries", world.alice.path());
+    world.alice.api.transfer(&world.payment(1)).send().await.json(201);
+    let of_accounts = next_cursor(&world.alice.api, &format!("{ACCOUNTS}?limit=1")).await;
+    let of_entries = next_cursor(&world.alice.api, &format!("{entries}?limit=1")).await;
+    for (list, foreign) in [(ACCOUNTS, &of_entries), (&*entries, &of_accounts)] {
+        for (query, pointer) in [
+            ("limit=0", "/limit"),
+            ("limit=201", "/limit"),
+            ("limit=-1", "/limit"),
+            ("limit=1.0", "/limit"),
+            ("limit=1e1", "/limit"),
+            ("limit=ten", "/limit"),
+            ("limit=99999999999999999999", "/limit"),
+            ("limit=", "/limit"),
+            ("limit=1&limit=1", "/limit"),
+            ("offset=1", "/offset"),
+            ("Limit=1", "/Limit"),
+            ("cursor=", "/cursor"),
+            ("cursor=x", "/cursor"),
+            ("cursor=%FF", "/cursor"),
+            (&format!("cursor={foreign}"), "/cursor"),
+        ] {
+            let answer = world.alice.api.get(&format!("{list}?{query}")).send().await;
+            assert_eq!(answer.status, 422, "{list}?{query}: {}", answer.text());
+            answer.invalid("invalid_request", pointer);
+        }
+    }
+    for (query, pointer) in [("from=now", "/from"), ("to=2026-01-31", "/to"), ("from=", "/from")] {
+        let answer = world.alice.api.get(&format!("{entries}?{query}")).send().await;
+        answer.invalid("invalid_request", pointer);
+    }
+    // Times belong to entries only.
+    let answer = world.alice.api.get(&format!("{ACCOUNTS}?from=2026-01-31T00:00:00Z")).send().await;
+    answer.invalid("invalid_request", "/from");
+}
+
+/// Pays `amounts` from alice to bob; negative ones from bob to alice.
+async fn pay(world: &World, amounts: &[i64]) -> Vec<Value> {
+    let mut made = Vec::new();
+    for &amount in amounts {
+        let (payer, body) = if amount > 0 {
+            (&world.alice, world.payment(amount))
+        } else {
+            (&world.bob, euros(&world.bob.account, &world.alice.account, -amount))
+        };
+        made.push(payer.api.transfer(&body).send().await.json(201));
+    }
+    made
+}
+
+#[tokio::test]
+async fn entries_tell_an_accounts_history_newest_first() {
+    let world = World::new().await;
+    let transfers = pay(&world, &[100, 23, -7]).await;
+    let entries = whole_list(&world.alice.api, &format!("{}/entries", world.alice.path())).await;
+    let seqs: Vec<_> = entries.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [LAST_SEQ + 3, LAST_SEQ + 2, LAST_SEQ + 1, 1]);
+    let told: Vec<_> =
+        entries.iter().map(|entry| (entry["amount"].clone(), entry["balance"].clone())).collect();
+    let balances = [FUNDS - 116, FUNDS - 123, FUNDS - 100, FUNDS];
+    let amounts = [7, -23, -100, FUNDS];
+    let wanted: Vec<_> = amounts.iter().zip(balances).map(|(&a, b)| (json!(a), json!(b))).collect();
+    assert_eq!(told, wanted);
+    for (entry, transfer) in entries.iter().zip(transfers.iter().rev()) {
+        assert_members(entry, &["seq", "transfer_id", "amount", "balance", "created_at"]);
+        assert_eq!((&entry["transfer_id"], &entry["seq"]), (&transfer["id"], &transfer["seq"]));
+        assert_eq!(entry["created_at"], transfer["created_at"]);
+    }
+    let others = whole_list(&world.bob.api, &format!("{}/entries", world.bob.path())).await;
+    let amounts: Vec<_> = others.iter().map(|entry| entry["amount"].as_i64().unwrap()).collect();
+    assert_eq!(amounts, [-7, 23, 100, FUNDS]);
+    let unused = open(&world.alice.api).await;
+    assert!(whole_list(&world.alice.api, &format!("{ACCOUNTS}/{unused}/entries")).await.is_empty());
+}
+
+#[tokio::test]
+async fn entries_are_walked_page_by_page() {
+    let world = World::new().await;
+    pay(&world, &[1; 11]).await;
+    let path = format!("{}/entries", world.alice.path());
+    let whole = whole_list(&world.alice.api, &path).await;
+    assert_eq!(whole.len(), 12);
+    for (limit, sizes) in [(5, vec![5, 5, 2]), (6, vec![6, 6]), (11, vec![11, 1]), (12, vec![12])] {
+        let pages = pages(&world.alice.api, &format!("{path}?limit={limit}")).await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), sizes);
+        assert_eq!(pages.concat(), whole);
+    }
+    // What happens between two pages neither repeats nor hides an entry.
+    let first = world.alice.api.get(&format!("{path}?limit=5")).send().await.json(200);
+    pay(&world, &[1; 3]).await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = world.alice.api.get(&format!("{path}?limit=200&cursor={cursor}")).send().await.json(200);
+    assert_eq!(rest["data"].as_array().unwrap(), &whole[5..]);
+}
+
+#[tokio::test]
+async fn entries_of_a_period_begin_inclusive_and_end_exclusive() {
+    let world = World::new().await;
+    pay(&world, &[1; 9]).await;
+    let path = format!("{}/entries", world.alice.path());
+    let whole = whole_list(&world.alice.api, &path).await;
+    let within = |from: Option<Timestamp>, to: Option<Timestamp>| -> Vec<Value> {
+        let holds = |entry: &&Value| {
+            let at = time_of(&entry["created_at"]);
+            from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to)
+        };
+        whole.iter().filter(holds).cloned().collect()
+    };
+    let from = time_of(&whole[7]["created_at"]);
+    let to = time_of(&whole[2]["created_at"]);
+    for (query, from, to) in [
+        (format!("from={from}"), Some(from), None),
+        (format!("to={to}"), None, Some(to)),
+        (format!("from={from}&to={to}"), Some(from), Some(to)),
+        (format!("from={from}&to={to}&limit=2"), Some(from), Some(to)),
+        (format!("from={from}&to={from}"), Some(from), Some(from)),
+    ] {
+        assert_eq!(
+            whole_list(&world.alice.api, &format!("{path}?{query}")).await,
+            within(from, to),
+            "{query}"
+        );
+    }
+    assert!(whole_list(&world.alice.api, &format!("{path}?from=9999-01-01T00:00:00Z")).await.is_empty());
+    assert!(whole_list(&world.alice.api, &format!("{path}?to=1970-01-01T00:00:00Z")).await.is_empty());
+    let tomorrow_elsewhere = "9999-01-01T00:00:00%2B01:00";
+    assert_eq!(whole_list(&world.alice.api, &format!("{path}?to={tomorrow_elsewhere}")).await, whole);
+}

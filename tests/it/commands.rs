@@ -1,0 +1,189 @@
+//! The commands beside `serve`: tokens, users, migrations, completions; usage and exit codes.
+
+use serde_json::json;
+
+use crate::support::{
+    Api, PASSWORD, Ran, Server, World, add_user, ledger_command, new_data, run, run_command,
+};
+
+/// Exit code of a command line that cannot be understood.
+const USAGE: i32 = 2;
+
+/// Runs `user add` with this text on stdin.
+fn add_with(server: &Server, arguments: &[&str], stdin: &str) -> Ran {
+    let mut command = ledger_command(server.data());
+    command.args(["user", "add"]).args(arguments);
+    run_command(command, stdin)
+}
+
+#[test]
+fn what_cannot_be_understood_ends_with_2() {
+    let data = new_data();
+    let cases: &[&[&str]] = &[
+        &["dance"],
+        &["--dance"],
+        &["serve", "--dance"],
+        &["serve", "--listen", "here"],
+        &["serve", "--workers", "0"],
+        &["serve", "--workers", "many"],
+        &["serve", "--io", "kqueue"],
+        &["serve", "extra"],
+        &["token"],
+        &["token", "--ttl", "60"],
+        &["token", "--operator", "--ttl", "0"],
+        &["token", "--operator", "--ttl", "-1"],
+        &["token", "--operator", "--ttl", "soon"],
+        &["token", "--user"],
+        &["user"],
+        &["user", "add"],
+        &["user", "add", "carol"],
+        &["user", "add", "--password-stdin"],
+        &["migrate", "--dance"],
+        &["verify", "--expect", "x"],
+        &["verify", "--expect", "1:abc"],
+        &["verify", "--expect"],
+        &["config"],
+        &["config", "dance"],
+        &["completions"],
+        &["completions", "dance"],
+    ];
+    for arguments in cases {
+        let ran = run(data.path(), arguments);
+        assert_eq!(ran.fails(USAGE).stdout, "", "{arguments:?}");
+    }
+    let made: Vec<_> = std::fs::read_dir(data.path()).unwrap().collect();
+    assert!(made.is_empty(), "{made:?}");
+}
+
+#[test]
+fn help_version_and_completions_are_results() {
+    let data = new_data();
+    let help = run(data.path(), &["--help"]).ok();
+    for command in ["serve", "token", "user", "migrate", "verify", "config", "completions"] {
+        assert!(help.contains(command), "{help}");
+        run(data.path(), &[command, "--help"]).ok();
+    }
+    assert!(run(data.path(), &["--version"]).ok().contains(env!("CARGO_PKG_VERSION")));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(data.path(), &["completions", shell]).ok().contains("ringledger"), "{shell}");
+    }
+    let made: Vec<_> = std::fs::read_dir(data.path()).unwrap().collect();
+    assert!(made.is_empty(), "{made:?}");
+}
+
+/// Checks that a command printed one JWT and nothing else; returns it.
+#[track_caller]
+fn token_of(ran: Ran) -> String {
+    let stdout = ran.ok();
+    let token = stdout.strip_suffix('\n').unwrap_or_else(|| panic!("no end of line: {stdout:?}"));
+    let is_base64url = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    assert!(token.split('.').count() == 3 && token.split('.').all(is_base64url), "{stdout:?}");
+    token.to_owned()
+}
+
+#[tokio::test]
+async fn a_token_can_be_printed_before_there_is_a_ledger() {
+    let data = new_data();
+    let token = token_of(run(data.path(), &["token", "--operator"]));
+    assert!(!data.path().join("ledger.db").exists());
+    let server = Server::start_in(data, &[]);
+    let me = Api::anonymous(&server).with_token(&token).get("/api/v1/users/me").send().await.json(200);
+    assert_eq!((&me["username"], &me["role"]), (&json!("operator"), &json!("operator")));
+}
+
+#[tokio::test]
+async fn tokens_speak_for_users_and_leave_no_trace() {
+    let mut world = World::new().await;
+    world.server.terminate();
+    assert!(world.server.wait(std::time::Duration::from_secs(20)).success());
+    let files = || {
+        let read = |name: &str| std::fs::read(world.server.data().join(name)).unwrap_or_default();
+        (read("ledger.db"), read("ledger.db-wal"))
+    };
+    let before = files();
+    let print = |arguments: &[&str]| token_of(run(world.server.data(), &[&["token"], arguments].concat()));
+    let tokens = [
+        (print(&["--user", "alice"]), "alice", "user"),
+        (print(&["--user", "ALICE", "--ttl", "60"]), "alice", "user"),
+        (print(&["--user", "alice", "--operator"]), "alice", "operator"),
+        (print(&["--operator"]), "operator", "operator"),
+        (print(&["--user", "operator"]), "operator", "operator"),
+    ];
+    let unknown = run(world.server.data(), &["token", "--user", "ghost"]);
+    assert!(unknown.fails(1).stderr.contains("ghost"), "{unknown:?}");
+    assert_eq!(unknown.stdout, "");
+    assert!(files() == before, "the store was written to");
+
+    let world = world.after_a_crash();
+    for (token, username, role) in tokens {
+        let me = world.nobody.with_token(&token).get("/api/v1/users/me").send().await.json(200);
+        assert_eq!(me["username"], username);
+        // The role of a token is what it may do, whatever the user's own.
+        let accounts = world.nobody.with_token(&token).get("/api/v1/accounts").send().await.json(200);
+        let sees_all = accounts["data"].as_array().unwrap().len() == 3;
+        assert_eq!(sees_all, role == "operator", "{username} as {role}: {accounts}");
+    }
+}
+
+#[tokio::test]
+async fn users_can_be_added_beside_a_running_server() {
+    let server = Server::start();
+    let api = Api::anonymous(&server);
+    add_user(server.data(), "carol", &[]).ok();
+    add_user(server.data(), "root", &["--operator"]).ok();
+    for (name, role) in [("carol", "user"), ("root", "operator")] {
+        // The end of the line on stdin is no part of the password.
+        let body = json!({"username": name, "password": PASSWORD});
+        let token = api.post("/api/v1/tokens", &body).send().await.json(200);
+        let api = api.with_token(token["access_token"].as_str().unwrap());
+        let me = api.get("/api/v1/users/me").send().await.json(200);
+        assert_eq!((&me["username"], &me["role"]), (&json!(name), &json!(role)));
+    }
+    for (name, password) in [
+        ("carol", PASSWORD),
+        ("CAROL", PASSWORD),
+        ("operator", PASSWORD),
+        ("a b", PASSWORD),
+        ("-", PASSWORD),
+        ("dave", "short\n"),
+        ("dave", ""),
+        ("dave", &"p".repeat(1_025)),
+    ] {
+        let ran = add_with(&server, &["--password-stdin", "--", name], password);
+        ran.fails(1);
+        assert!(password.len() < 6 || !ran.stderr.contains(password), "{ran:?}");
+    }
+    add_with(&server, &["dave", "--password-stdin"], "12345678").ok();
+}
+
+#[test]
+fn migrations_are_listed_and_applied() {
+    let data = new_data();
+    let before = run(data.path(), &["migrate", "--status"]).ok();
+    run(data.path(), &["migrate"]).ok();
+    assert!(data.path().join("ledger.db").exists());
+    let after = run(data.path(), &["migrate", "--status"]).ok();
+    for listing in [&before, &after] {
+        assert!(listing.contains("ledger"), "the first migration is not in {listing:?}");
+    }
+    assert_ne!(before, after, "what is applied looks like what is not");
+    // Again there is nothing to do.
+    run(data.path(), &["migrate"]).ok();
+    assert_eq!(run(data.path(), &["migrate", "--status"]).ok(), after);
+}
+
+#[test]
+fn a_ledger_of_a_newer_program_is_left_alone() {
+    let data = new_data();
+    run(data.path(), &["migrate"]).ok();
+    let database = rusqlite::Connection::open(data.path().join("ledger.db")).unwrap();
+    let newer =
+        "insert into schema_migrations (version, name, digest, applied_at) values (9999, 'n', 'd', 0)";
+    database.execute(newer, ()).unwrap();
+    drop(database);
+    for command in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"]] {
+        run(data.path(), command).fails(1);
+    }
+}

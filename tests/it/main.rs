@@ -1,0 +1,21 @@
+//! Integration tests: the real binary, over real sockets.
+//!
+//! One crate, so that it links once. `support` starts a server on port 0 in five lines.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod accounts;
+mod commands;
+mod crash;
+mod drain;
+mod errors;
+mod idempotency;
+mod layers;
+mod raw;
+mod requests;
+mod settings;
+mod store;
+mod support;
+mod transfers;
+mod users;
+mod verify;

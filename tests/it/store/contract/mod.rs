@@ -1,0 +1,87 @@
+//! The cases of the contract, a file a subject. Each takes an empty ledger and knows no database.
+
+pub(crate) mod accounts;
+pub(crate) mod batches;
+pub(crate) mod durability;
+pub(crate) mod entries;
+pub(crate) mod keys;
+pub(crate) mod model;
+pub(crate) mod order;
+pub(crate) mod transfers;
+pub(crate) mod users;
+pub(crate) mod views;
+
+/// Makes a test of every case, on ledgers that are kept where the given [`Fixture`] says.
+///
+/// [`Fixture`]: super::ledger::Fixture
+macro_rules! contract_on {
+    ($fixture:expr) => {
+        $crate::store::contract::contract_on! { @tests $fixture;
+            users:
+                a_new_ledger_has_an_operator_and_nothing_else
+                a_user_is_kept_as_registered
+                names_are_unique_whatever_their_case
+                credentials_are_found_whatever_the_names_case
+                an_unknown_user_is_not_found;
+            accounts:
+                an_account_opens_empty_and_is_kept_as_opened
+                an_owner_is_named_by_id_or_by_name
+                lists_run_in_order_of_id
+                a_list_read_in_stretches_has_each_account_once;
+            transfers:
+                a_transfer_moves_money
+                entries_carry_the_running_balance
+                what_a_caller_says_of_a_transfer_is_kept
+                refusals_move_nothing_and_take_no_number
+                only_owner_and_operator_debit_an_account
+                a_floor_is_reached_and_not_passed
+                amounts_and_balances_reach_the_ends_of_their_range;
+            batches:
+                a_batch_may_depend_on_itself
+                what_comes_later_in_a_batch_is_not_there_yet
+                a_keys_second_use_in_a_batch_is_a_replay
+                an_earlier_debit_of_the_batch_counts
+                an_account_changes_often_in_a_batch
+                an_empty_batch_changes_nothing
+                a_batch_may_be_as_large_as_the_lane_makes_it
+                a_batch_that_fails_leaves_nothing;
+            keys:
+                every_decision_is_replayed_after_a_restart
+                a_key_is_its_users_own
+                keys_differ_by_every_character
+                a_key_used_for_something_else_is_refused
+                a_key_is_free_again_after_a_day
+                a_key_used_when_the_clock_was_ahead_lives_on
+                a_key_is_not_free_again_when_the_clock_steps_back
+                dead_keys_are_dropped_by_later_batches;
+            order:
+                time_never_falls_when_the_clock_does
+                numbers_are_gapless_and_hashes_chained
+                heads_of_the_past_stay_in_the_chain
+                two_writers_share_one_order;
+            entries:
+                a_history_is_read_newest_first_in_stretches
+                a_history_is_cut_at_exact_times
+                a_query_may_ask_for_anything
+                a_query_may_begin_behind_any_number;
+            views:
+                a_reader_on_another_thread_sees_whole_batches
+                an_audit_is_one_view_while_the_ledger_goes_on;
+            durability:
+                what_was_committed_outlives_a_writer_that_was_not_closed
+                opening_again_changes_nothing;
+            model:
+                batches_decide_as_single_commands_do;
+        }
+    };
+    (@tests $fixture:expr; $($subject:ident: $($case:ident)+;)+) => {
+        $($(
+            #[test]
+            fn $case() {
+                let fixture = Box::new($fixture);
+                $crate::store::contract::$subject::$case($crate::store::ledger::Ledger::new(fixture));
+            }
+        )+)+
+    };
+}
+pub(crate) use contract_on;

@@ -1,0 +1,17 @@
+//! Starts the program and speaks to it.
+
+pub(crate) mod books;
+mod cli;
+mod client;
+mod engines;
+mod pages;
+pub(crate) mod raw;
+mod server;
+mod world;
+
+pub(crate) use cli::{PASSWORD, Ran, add_user, run, run_command};
+pub(crate) use client::{Answer, Api, Request, assert_members, assert_uuid_v7, euros, time_of};
+pub(crate) use engines::on_both_engines;
+pub(crate) use pages::{pages, whole_list};
+pub(crate) use server::{Server, ledger_command};
+pub(crate) use world::{FUNDS, LAST_SEQ, World, new_data};

@@ -1,0 +1,183 @@
+//! A server in a process and a data directory of its own, ended when it is dropped.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a server may take to listen. Far more than it needs, for machines that are busy building.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    data: TempDir,
+    /// Log lines as they come; kept so that the pipe never fills.
+    log: mpsc::Receiver<String>,
+    arguments: Vec<String>,
+    settings: Vec<(String, String)>,
+}
+
+/// The binary with nothing of the environment that could change its settings.
+pub(crate) fn ledger_command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringledger"));
+    command.env_clear().current_dir(data).arg("--data").arg(data);
+    command
+}
+
+impl Server {
+    /// A server with default settings on a fresh ledger.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A server with further arguments of `serve` on a fresh ledger.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self::start_in(data, arguments)
+    }
+
+    /// The same with settings such as `("shutdown.drain_delay_ms", "500")`.
+    pub(crate) fn start_set(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self::start_set_in(data, arguments, settings)
+    }
+
+    /// A server on the ledger of an earlier one.
+    pub(crate) fn start_in(data: TempDir, arguments: &[&str]) -> Self {
+        Self::start_set_in(data, arguments, &[])
+    }
+
+    fn start_set_in(data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut child = ledger_command(data.path())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .envs(settings.iter().map(|(key, value)| (variable(key), value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, log) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                // The test may have gone; the pipe is drained all the same.
+                let _ = lines.send(line);
+            }
+        });
+        let address = wait_for_address(&mut child, &log);
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let settings = settings.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        Self { child, address, data, log, arguments, settings }
+    }
+
+    /// Kills the process and starts it again on the same ledger; returns how long the start took.
+    pub(crate) fn kill_and_restart(mut self) -> (Self, Duration) {
+        self.kill();
+        let begin = Instant::now();
+        let arguments = std::mem::take(&mut self.arguments);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let settings = std::mem::take(&mut self.settings);
+        let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let data = std::mem::replace(&mut self.data, tempfile::tempdir().unwrap());
+        let restarted = Self::start_set_in(data, &arguments, &settings);
+        (restarted, begin.elapsed())
+    }
+
+    /// Ends the process at once, as a power cut of the process would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks the process to end, without waiting.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn wait(&mut self, within: Duration) -> ExitStatus {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server did not end within {within:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Log lines written so far and not yet taken.
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// A token of the built-in operator.
+    pub(crate) fn operator_token(&self) -> String {
+        let output = ledger_command(self.data()).args(["token", "--operator"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Audits the ledger, which must hold every invariant and `past`, a head that it had; returns its head.
+    pub(crate) fn verify(&self, past: Option<&str>) -> String {
+        let mut command = ledger_command(self.data());
+        command.arg("verify").args(past.iter().flat_map(|head| ["--expect", head]));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "verify with past head {past:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The environment variable of a setting.
+fn variable(key: &str) -> String {
+    format!("RINGLEDGER__{}", key.replace('.', "__").to_uppercase())
+}
+
+fn wait_for_address(child: &mut Child, log: &mpsc::Receiver<String>) -> SocketAddr {
+    let deadline = Instant::now() + START_TIMEOUT;
+    let mut seen = Vec::new();
+    loop {
+        match log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                if let Some((_, rest)) = line.split_once("listening on http://") {
+                    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:[]".contains(c));
+                    return rest[..end.unwrap_or(rest.len())].parse().unwrap();
+                }
+                seen.push(line);
+            }
+            Err(error) => {
+                panic!("the server did not listen: {error}; status {:?}, log {seen:#?}", child.try_wait())
+            }
+        }
+    }
+}
