@@ -153,7 +153,7 @@ impl Ledger {
         Command::Transfer(TransferRequest {
             actor: Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
             key: Uuid::now_v7().to_string().parse().expect("a key"),
-            fingerprint: Fingerprint::of_transfer("bench", &terms),
+            fingerprint: Fingerprint::of_transfer(&terms),
             id: TransferId::from_uuid(Uuid::now_v7()),
             terms,
             request_id: "bench".into(),

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api::{Api, routes};
 use crate::config::{IoMode, Live, Settings};
@@ -70,11 +70,14 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let store = Store::open(&location).map_err(failed)?;
     let key = signing_key(settings)?;
     let cores = worker_cores(settings);
+    // Before anything serves, so that no signal finds its default action.
+    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
     let (address, listeners) = bind(settings, cores.len())?;
     let (lane, lane_thread) = start_lane(&store, settings)?;
     let (pool, pool_threads) = start_pool(settings)?;
     let blueprint = Blueprint { settings, store, tokens: Tokens::new(&key), lane, pool };
-    let mut server = Server::start(&blueprint, choice.engine, &cores, listeners)?;
+    let server = Server::start(&blueprint, choice.engine, &cores, listeners)?;
     // The lane ends when the last handle to it is gone; from here on only the workers hold one.
     drop(blueprint);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
@@ -82,7 +85,8 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
     tracing::info!("store: {}", server.store_description);
     tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
-    let outcome = server.run(settings, reload, logging, lane_thread, pool_threads);
+    let threads = Threads { lane: lane_thread, pool: pool_threads };
+    let outcome = control.block_on(server.run(signals, settings, reload, logging, threads));
     drop(lock);
     outcome
 }
@@ -109,6 +113,7 @@ fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListe
     let wanted = settings.server.listen;
     let in_use = |error: std::io::Error| failed(format!("cannot listen on {wanted}: {error}"));
     // With SO_REUSEPORT alone a second server would silently take half of the connections.
+    let _turn = runtime::Turn::take(wanted).map_err(in_use)?;
     runtime::probe_free(wanted).map_err(in_use)?;
     let options = ListenOptions {
         backlog: i32::from(settings.server.backlog),
@@ -197,27 +202,36 @@ impl Server {
         Ok(Self { workers, stage, ended, store_description: blueprint.store.describe() })
     }
 
-    /// Waits for a signal or a fault, then ends everything.
-    fn run(
-        &mut self,
+    /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
+    /// the end has got to; the store is safe at any moment.
+    async fn run(
+        mut self,
+        mut signals: Signals,
         settings: &Settings,
         reload: Reload<'_>,
         logging: &Logging,
-        mut lane: LaneThread,
-        pool: CpuThreads,
+        mut threads: Threads,
     ) -> Result<(), AppFailure> {
-        let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let fault = control.block_on(async {
-            let mut signals = Signals::new().map_err(failed)?;
-            let fault = self.watch(&mut signals, settings, reload, logging, &mut lane).await;
-            self.drain(&mut signals, Duration::from_millis(settings.shutdown.drain_delay_ms)).await;
-            fault.map_or(Ok(()), Err)
-        });
-        let workers = self.join();
-        pool.stop();
-        lane.join().map_err(failed)?;
+        let fault = self.watch(&mut signals, settings, reload, logging, &mut threads.lane).await;
+        let end = async {
+            self.drain(Duration::from_millis(settings.shutdown.drain_delay_ms)).await;
+            // What a worker died of says more than that it did.
+            if let Err(failure) = self.join() {
+                // A worker that panicked has leaked its handles, so the lane would never end.
+                std::mem::forget(threads);
+                return Err(failure);
+            }
+            threads.end(Duration::from_millis(settings.shutdown.deadline_ms)).await
+        };
+        let ended = tokio::select! {
+            ended = end => ended,
+            signal = signals.end() => {
+                tracing::warn!(signal, "a second signal: stopping now");
+                std::process::exit(1);
+            }
+        };
         tracing::info!(dropped_log_lines = logging.dropped_lines(), "stopped");
-        fault.and(workers)
+        ended.and(fault.map_or(Ok(()), Err))
     }
 
     /// Returns `None` at a signal to end, or the fault that ends the server.
@@ -247,28 +261,18 @@ impl Server {
         }
     }
 
-    /// Lets load balancers look away, then has the workers answer what has arrived. A second signal ends the
-    /// process at once; the store is safe at any moment.
-    async fn drain(&mut self, signals: &mut Signals, delay: Duration) {
-        let drain = async {
-            self.stage.send_replace(Stage::Unready);
-            tokio::time::sleep(delay).await;
-            self.stage.send_replace(Stage::Draining);
-            for worker in &self.workers {
-                while !worker.is_finished() {
-                    if self.ended.recv().await.is_none() {
-                        return;
-                    }
-                    // The thread has told its end as its last act; what remains of it takes microseconds.
-                    tokio::time::sleep(Duration::from_micros(100)).await;
+    /// Lets load balancers look away, then has the workers answer what has arrived.
+    async fn drain(&mut self, delay: Duration) {
+        self.stage.send_replace(Stage::Unready);
+        tokio::time::sleep(delay).await;
+        self.stage.send_replace(Stage::Draining);
+        for worker in &self.workers {
+            while !worker.is_finished() {
+                if self.ended.recv().await.is_none() {
+                    return;
                 }
-            }
-        };
-        tokio::select! {
-            () = drain => {}
-            signal = signals.end() => {
-                tracing::warn!(signal, "a second signal: stopping now");
-                std::process::exit(1);
+                // The thread has told its end as its last act; what remains of it takes microseconds.
+                tokio::time::sleep(Duration::from_micros(100)).await;
             }
         }
     }
@@ -283,6 +287,37 @@ impl Server {
             outcome = outcome.and(ended);
         }
         outcome
+    }
+}
+
+/// The threads beside the workers.
+struct Threads {
+    lane: LaneThread,
+    pool: CpuThreads,
+}
+
+impl Threads {
+    /// Waits for the lane to store what it has accepted and for the pool's running jobs. Nobody waits for those
+    /// any more, and at `SCHED_IDLE` they may take for ever: past the deadline they end with the process.
+    async fn end(self, deadline: Duration) -> Result<(), AppFailure> {
+        let (tell, ended) = oneshot::channel();
+        let joining = std::thread::Builder::new().name("last-joins".into()).spawn(move || {
+            let lane = self.lane.join();
+            // The receiver lives until both have come or the process ends.
+            let _ = tell.send(lane);
+            self.pool.stop();
+        });
+        let joining = joining.map_err(failed)?;
+        let lane = ended.await.map_err(failed)?.map_err(failed);
+        let give_up = tokio::time::Instant::now() + deadline;
+        while !joining.is_finished() {
+            if tokio::time::Instant::now() >= give_up {
+                tracing::warn!("a job of the CPU pool outlasts the deadline; it ends with the process");
+                return lane;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        lane
     }
 }
 
@@ -353,7 +388,8 @@ fn reload_live(live: &mut Live, reload: Reload<'_>, logging: &Logging) {
         tracing::error!(%error, "the log's filter was not changed");
         return;
     }
-    live.log = wanted.log;
+    live.log.level = wanted.log.level;
+    live.log.filter = wanted.log.filter;
 }
 
 /// What the log lets through: the directive list, or the level for everything.

@@ -27,13 +27,9 @@ const PROGRESS_EVENTS: u64 = 100_000;
 /// Runs a command.
 pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
     if let Command::Completions(completions) = &invocation.command {
-        clap_complete::generate(
-            completions.shell,
-            &mut crate::cli::definition(),
-            "ringledger",
-            &mut io::stdout(),
-        );
-        return Ok(());
+        let mut script = Vec::new();
+        clap_complete::generate(completions.shell, &mut crate::cli::definition(), "ringledger", &mut script);
+        return print(format_args!("{}", String::from_utf8_lossy(&script).trim_end()));
     }
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
     let loaded = config::load(&sources).map_err(|error| AppFailure::Configuration(error.to_string()))?;

@@ -7,7 +7,7 @@ use super::paging::Page;
 use super::{Answer, Api, AppError, AuthUser};
 use crate::models::account::AccountName;
 use crate::models::posting::{Entry, Owner};
-use crate::models::{Account, AccountId, Currency, Money, Timestamp, TransferId, UserId};
+use crate::models::{Account, AccountId, Actor, Currency, Money, Role, Timestamp, TransferId, UserId};
 use crate::services::accounts::NewAccount;
 use crate::store::EntryQuery;
 use crate::web::call::Call;
@@ -103,7 +103,7 @@ impl From<&Entry> for EntryView {
 
 /// POST `/api/v1/accounts`
 pub(super) async fn open(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
-    let wanted = checked(&call.body.json::<Opening<'_>>()?)?;
+    let wanted = checked(&call.body.json::<Opening<'_>>()?, user.actor())?;
     let account = api.services.open_account(user.actor(), wanted).await?;
     let location = format!("/api/v1/accounts/{}", account.id);
     Ok(Reply::json(StatusCode::CREATED, &AccountView::from(&account))?
@@ -169,7 +169,7 @@ fn account_id(call: &Call<'_>) -> Result<AccountId, AppError> {
 }
 
 /// Every flaw of an opening at once, then the currency, which has a code of its own.
-fn checked(body: &Opening<'_>) -> Result<NewAccount, AppError> {
+fn checked(body: &Opening<'_>, actor: Actor) -> Result<NewAccount, AppError> {
     let mut errors = Vec::new();
     let mut flaw =
         |member, detail: String| errors.push(FieldError::new(Pointer::root().member(member), detail));
@@ -187,7 +187,8 @@ fn checked(body: &Opening<'_>) -> Result<NewAccount, AppError> {
         MinBalance::Absent => Some(Money::ZERO),
         MinBalance::Given(least) => least,
     };
-    if min_balance.is_some_and(|least| least > Money::ZERO) {
+    // To a user any other value than 0 is forbidden, which the service says.
+    if actor.role == Role::Operator && min_balance.is_some_and(|least| least > Money::ZERO) {
         flaw("min_balance", "must be 0 or less, or null for no bound".to_owned());
     }
     if !errors.is_empty() {

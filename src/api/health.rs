@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::{Answer, Api};
+use crate::services::LaneError;
 use crate::web::call::Call;
 use crate::web::reply::Reply;
 
@@ -27,7 +28,6 @@ struct Readiness {
 struct Checks {
     server: &'static str,
     store: &'static str,
-    posting_lane: &'static str,
 }
 
 /// GET `/health`. Touches nothing else.
@@ -35,22 +35,18 @@ pub(super) fn health(_: &Api, _: &Call<'_>) -> Answer {
     Ok(Reply::json(StatusCode::OK, &Health { status: "ok" })?.no_store())
 }
 
-/// GET `/ready`. The store's check is a real query.
+/// GET `/ready`. The store's check is a real query behind the commands that wait for it, so it also tells that
+/// the posting lane moves.
 pub(super) async fn ready(api: &Api, _: Call<'_>) -> Answer {
-    let store = match tokio::time::timeout(STORE_CHECK_TIMEOUT, api.services.reader.head()).await {
+    let store = match tokio::time::timeout(STORE_CHECK_TIMEOUT, api.services.lane.check()).await {
         Ok(Ok(_)) => "ok",
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the store failed its readiness check");
-            "failed"
-        }
+        Ok(Err(LaneError::Full)) => "queue full",
+        Ok(Err(LaneError::Ended)) => "ended",
+        Ok(Err(LaneError::Store)) => "failed",
         Err(_) => "timed out",
     };
-    let checks = Checks {
-        server: if api.draining.get() { "draining" } else { "ok" },
-        store,
-        posting_lane: if api.services.lane.is_open() { "ok" } else { "ended" },
-    };
-    let ready = [checks.server, checks.store, checks.posting_lane].iter().all(|&check| check == "ok");
+    let checks = Checks { server: if api.draining.get() { "draining" } else { "ok" }, store };
+    let ready = checks.server == "ok" && checks.store == "ok";
     let (code, status) =
         if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     Ok(Reply::json(code, &Readiness { status, checks })?.no_store())

@@ -13,9 +13,6 @@ use crate::web::invalid::{FieldError, Invalid, Pointer};
 use crate::web::json::{JsonObject, RawJson, Text};
 use crate::web::reply::Reply;
 
-/// What the fingerprint of a key says about where it was used.
-const CREATE: &str = "POST /api/v1/transfers";
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order<'a> {
@@ -83,7 +80,7 @@ impl<'a> From<&'a Transfer> for TransferView<'a> {
 pub(super) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let key = idempotency::key(call.headers)?;
     let terms = checked(call.body.json::<Order<'_>>()?)?;
-    let outcome = api.services.transfer(user.actor(), key, CREATE, terms, call.request_id).await?;
+    let outcome = api.services.transfer(user.actor(), key, terms, call.request_id).await?;
     match outcome {
         Outcome::Transferred { transfer, replayed } => {
             let location = format!("/api/v1/transfers/{}", transfer.id);

@@ -66,17 +66,6 @@ pub struct Creation {
 }
 
 impl EventKind {
-    /// The word in replies.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Created(_) => "created",
-            Self::Posted { .. } => "posted",
-            Self::Voided => "voided",
-            Self::Expired => "expired",
-            Self::Reversed { .. } => "reversed",
-        }
-    }
-
     const fn tag(&self) -> u8 {
         match self {
             Self::Created(_) => 1,

@@ -11,6 +11,9 @@ use super::{Terms, Timestamp};
 /// How long a decided outcome is replayed, in seconds: 24 hours.
 pub const KEY_LIFE_S: i64 = 24 * 60 * 60;
 
+/// What the fingerprint of a request to make a transfer says about where it was sent.
+const MAKE_TRANSFER: &str = "POST /api/v1/transfers";
+
 /// A caller's key: 1 to 255 visible ASCII characters, unique per user.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Box<str>);
@@ -55,9 +58,9 @@ pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     /// The fingerprint of a request to make a transfer of these terms.
-    pub fn of_transfer(action: &str, terms: &Terms) -> Self {
+    pub fn of_transfer(terms: &Terms) -> Self {
         let mut encoder = Encoder::default();
-        encoder.text(action);
+        encoder.text(MAKE_TRANSFER);
         encoder.terms(terms);
         Self(Sha256::digest(encoder.as_bytes()).into())
     }

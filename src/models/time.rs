@@ -13,7 +13,7 @@ pub struct Timestamp(i64);
 
 /// The text is not an RFC 3339 date-time, or outside years 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be an RFC 3339 time such as 2026-01-31T12:00:00Z")]
+#[error("must be an RFC 3339 time before 9999-12-30, such as 2026-01-31T12:00:00Z")]
 pub struct InvalidTime;
 
 impl Timestamp {

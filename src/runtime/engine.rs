@@ -6,10 +6,8 @@
 
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 
 use io_uring::{IoUring, Probe, opcode};
-use serde::{Deserialize, Serialize};
 
 use super::sys;
 
@@ -22,44 +20,14 @@ use super::sys;
 pub(super) const RING_ENTRIES: u32 = 4096;
 
 /// What the operator asked for (`runtime.io`, `--io`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoMode {
     /// `io_uring` where it works, else epoll.
-    #[default]
     Auto,
     /// `io_uring`, or fail with the reason.
     Uring,
     /// epoll; `io_uring` is not even probed.
     Epoll,
-}
-
-/// `runtime.io` names none of the modes.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown I/O engine {0:?}: expected auto, uring or epoll")]
-pub struct ParseIoModeError(String);
-
-impl FromStr for IoMode {
-    type Err = ParseIoModeError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "uring" => Ok(Self::Uring),
-            "epoll" => Ok(Self::Epoll),
-            other => Err(ParseIoModeError(other.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for IoMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Uring => "uring",
-            Self::Epoll => "epoll",
-        })
-    }
 }
 
 /// Set-up flags of a ring, as far as they were found to work (`io_uring_setup(2)`).
@@ -281,15 +249,6 @@ mod tests {
 
     fn refusing(errno: i32) -> impl Fn(RingSetup) -> Result<(), EngineError> {
         move |_| Err(EngineError::from_setup(io::Error::from_raw_os_error(errno)))
-    }
-
-    #[test]
-    fn modes_read_back_as_they_print() {
-        for mode in [IoMode::Auto, IoMode::Uring, IoMode::Epoll] {
-            assert_eq!(mode.to_string().parse(), Ok(mode));
-            assert_eq!(serde_json::to_value(mode).unwrap(), mode.to_string());
-        }
-        assert!("io_uring".parse::<IoMode>().is_err());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,6 +69,38 @@ fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     Ok(socket)
+}
+
+/// How long a start waits for another start on the same port, which takes a few milliseconds.
+const TURN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// One start at a time on a port of this host, from [`probe_free`] to the end of [`bind`]: two that probe at once
+/// would both find the address free. The kernel ends it with the process.
+#[derive(Debug)]
+pub struct Turn {
+    _name: Option<UnixListener>,
+}
+
+impl Turn {
+    /// Waits for the turn of `addr`'s port; port 0 needs none.
+    pub fn take(addr: SocketAddr) -> io::Result<Self> {
+        if addr.port() == 0 {
+            return Ok(Self { _name: None });
+        }
+        // An abstract name leaves no file behind (unix(7)) and, like ports, belongs to the network namespace.
+        let name = format!("ringledger-start-{}", addr.port());
+        let name = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+        let deadline = Instant::now() + TURN_PATIENCE;
+        loop {
+            match UnixListener::bind_addr(&name) {
+                Ok(held) => return Ok(Self { _name: Some(held) }),
+                Err(busy) if busy.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    thread::sleep(PROBE_PAUSE);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// Fails with `AddrInUse` if another server listens on `addr`, also one that would share it by
@@ -161,6 +195,20 @@ mod tests {
         assert_eq!(addrs.len(), 3);
         assert_ne!(addrs[0].port(), 0);
         assert!(addrs.iter().all(|addr| *addr == addrs[0]));
+    }
+
+    #[test]
+    fn two_starts_on_a_port_take_turns() {
+        let addr = bind(any_port(), NonZeroUsize::MIN, OPTIONS).unwrap()[0].local_addr().unwrap();
+        let first = Turn::take(addr).unwrap();
+        let second = thread::spawn(move || {
+            Turn::take(addr).unwrap();
+            Instant::now()
+        });
+        thread::sleep(PROBE_PAUSE * 4);
+        let ended = Instant::now();
+        drop(first);
+        assert!(second.join().unwrap() >= ended);
     }
 
     #[test]

@@ -26,9 +26,9 @@ mod sys;
 mod tests;
 
 pub use block_on::block_on;
-pub use engine::{Choice, Engine, EngineError, IoMode, ParseIoModeError, RingSetup, choose};
+pub use engine::{Choice, Engine, EngineError, IoMode, RingSetup, choose};
 pub use epoll::{EpollKicker, EpollListener, EpollStream};
-pub use listen::{ListenOptions, bind, probe_free};
+pub use listen::{ListenOptions, Turn, bind, probe_free};
 pub use net::{Kick, Listener, Stream};
 pub use pool::{CpuPool, CpuThreads, PoolError};
-pub use ring::{RingKicker, RingListener, RingStream, WRITE_BOUND, in_flight};
+pub use ring::{RingKicker, RingListener, RingStream, WRITE_BOUND};

@@ -12,63 +12,78 @@ use crate::api::AppError;
 /// How long a refused request's body may take to arrive before the connection is given up instead.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The whole body. A declared length beyond the bound is refused before anything is read, so that a client that
-/// expects `100 Continue` is spared the upload.
-pub(super) async fn collect(
-    body: &mut Incoming,
-    bound_bytes: usize,
-    stall: Duration,
-) -> Result<Bytes, AppError> {
-    let too_large = AppError::PayloadTooLarge(bound_bytes);
-    if body.size_hint().lower() > bound_bytes as u64 {
-        return Err(too_large);
+/// The body of a request under way.
+pub(super) struct Arriving {
+    incoming: Incoming,
+    /// Whether the last frame was seen; hyper does not tell it of a chunked body.
+    ended: bool,
+}
+
+impl Arriving {
+    pub(super) fn new(incoming: Incoming) -> Self {
+        let ended = incoming.is_end_stream();
+        Self { incoming, ended }
     }
-    let Some(first) = next(body, stall).await? else {
-        return Ok(Bytes::new());
-    };
-    if first.len() > bound_bytes {
-        return Err(too_large);
-    }
-    if body.is_end_stream() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::from(first);
-    while let Some(data) = next(body, stall).await? {
-        if whole.len() + data.len() > bound_bytes {
+
+    /// The whole body. A declared length beyond the bound is refused before anything is read, so that a client
+    /// that expects `100 Continue` is spared the upload.
+    pub(super) async fn collect(&mut self, bound_bytes: usize, stall: Duration) -> Result<Bytes, AppError> {
+        let too_large = AppError::PayloadTooLarge(bound_bytes);
+        if self.declares_more_than(bound_bytes) {
             return Err(too_large);
         }
-        whole.extend_from_slice(&data);
-    }
-    Ok(whole.freeze())
-}
-
-/// Reads away the body of a request that was refused, so that the connection can go on. Returns whether it can.
-pub(super) async fn discard(body: &mut Incoming, bound_bytes: usize, expects_continue: bool) -> bool {
-    if body.is_end_stream() {
-        return true;
-    }
-    if expects_continue || body.size_hint().lower() > bound_bytes as u64 {
-        return false;
-    }
-    let all = async {
-        let mut left = bound_bytes;
-        // hyper does not say of a chunked body that it has ended; its last frame does.
-        while let Some(data) = next(body, DISCARD_TIMEOUT).await.ok()? {
-            left = left.checked_sub(data.len())?;
+        let Some(first) = self.next(stall).await? else {
+            return Ok(Bytes::new());
+        };
+        if first.len() > bound_bytes {
+            return Err(too_large);
         }
-        Some(())
-    };
-    matches!(timeout(DISCARD_TIMEOUT, all).await, Ok(Some(())))
-}
-
-/// The next piece of data; trailers are passed over.
-async fn next(body: &mut Incoming, stall: Duration) -> Result<Option<Bytes>, AppError> {
-    loop {
-        let frame = timeout(stall, body.frame()).await.map_err(|_| AppError::BodyTimeout)?;
-        match frame.transpose().map_err(|_| AppError::BodyBroken)?.map(hyper::body::Frame::into_data) {
-            Some(Ok(data)) => return Ok(Some(data)),
-            Some(Err(_trailers)) => {}
-            None => return Ok(None),
+        if self.ended {
+            return Ok(first);
         }
+        let mut whole = BytesMut::from(first);
+        while let Some(data) = self.next(stall).await? {
+            if whole.len() + data.len() > bound_bytes {
+                return Err(too_large);
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Reads away what is left of a refused request's body, so that the connection can go on. Returns whether it
+    /// can.
+    pub(super) async fn discard(&mut self, bound_bytes: usize, expects_continue: bool) -> bool {
+        if self.ended {
+            return true;
+        }
+        if expects_continue || self.declares_more_than(bound_bytes) {
+            return false;
+        }
+        let all = async {
+            let mut left = bound_bytes;
+            while let Some(data) = self.next(DISCARD_TIMEOUT).await.ok()? {
+                left = left.checked_sub(data.len())?;
+            }
+            Some(())
+        };
+        matches!(timeout(DISCARD_TIMEOUT, all).await, Ok(Some(())))
+    }
+
+    fn declares_more_than(&self, bound_bytes: usize) -> bool {
+        self.incoming.size_hint().lower() > bound_bytes as u64
+    }
+
+    /// The next piece of data; trailers are passed over.
+    async fn next(&mut self, stall: Duration) -> Result<Option<Bytes>, AppError> {
+        while !self.ended {
+            let frame = timeout(stall, self.incoming.frame()).await.map_err(|_| AppError::BodyTimeout)?;
+            let frame = frame.transpose().map_err(|_| AppError::BodyBroken)?;
+            self.ended = frame.is_none() || self.incoming.is_end_stream();
+            if let Some(data) = frame.and_then(|frame| frame.into_data().ok()) {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
 }

@@ -107,22 +107,24 @@ where
     let mut close_asked = pin!(async { closing.wait_for(|&close| close).await.map(drop) });
     let mut close_begun = false;
     poll_fn(|cx| {
-        if !close_begun && close_asked.as_mut().poll(cx).is_ready() {
-            close_begun = true;
-            if activity.silent.get() {
-                // hyper would wait for a first request.
-                return Poll::Ready(Ok(Left::Done));
-            }
-            Pin::new(&mut *connection).graceful_shutdown();
-        }
         loop {
             let polled = Pin::new(&mut *connection).poll(cx);
             // The stream keeps what was written until it is kicked, so that one poll's replies leave together.
-            // The end of the send wakes this task, so `Pending` asks for nothing here.
-            let _ = kicker.kick(cx)?;
+            // The end of a send wakes this task.
+            activity.sending.set(kicker.kick(cx)?.is_pending());
             if let Poll::Ready(ended) = polled {
                 let left = if activity.detaching.get() { Left::Resting } else { Left::Done };
                 return Poll::Ready(ended.map(|()| left).map_err(Ended::from));
+            }
+            // After the poll, so that what has arrived is answered first.
+            if !close_begun && close_asked.as_mut().poll(cx).is_ready() {
+                close_begun = true;
+                if activity.silent.get() {
+                    // hyper would wait for a first request.
+                    return Poll::Ready(Ok(Left::Done));
+                }
+                Pin::new(&mut *connection).graceful_shutdown();
+                continue;
             }
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -167,8 +169,12 @@ impl Deadlines {
 struct Activity {
     /// Requests whose reply is not yet made.
     under_way: Cell<u32>,
-    /// When the last reply was made.
+    /// When the last reply was made, or its last part handed on.
     rests_since: Cell<Instant>,
+    /// Whether hyper holds replies that the stream does not take yet.
+    blocked: Cell<bool>,
+    /// Whether the stream holds replies that the kernel does not take yet.
+    sending: Cell<bool>,
     /// When the head began that has not ended. A new connection owes one from the start.
     head_since: Cell<Option<Instant>>,
     /// Whether this rest is known to be one: no part of a head waits in hyper's buffer.
@@ -193,6 +199,8 @@ impl Activity {
         Self {
             under_way: Cell::new(0),
             rests_since: Cell::new(now),
+            blocked: Cell::new(false),
+            sending: Cell::new(false),
             head_since: Cell::new(Some(now)),
             rests_surely: Cell::new(false),
             silent: Cell::new(true),
@@ -204,6 +212,14 @@ impl Activity {
         self.silent.set(false);
         if self.under_way.get() == 0 && self.head_since.get().is_none() {
             self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    /// Notes what became of a write.
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        self.blocked.set(polled.is_pending());
+        if polled.is_ready() {
+            self.rests_since.set(Instant::now());
         }
     }
 
@@ -221,7 +237,9 @@ impl Activity {
     fn look(&self, deadlines: &Deadlines) -> Result<Next, Ended> {
         let now = Instant::now();
         let look_by = |due: Instant| Next::LookAgain(due.min(now + deadlines.tick()));
-        if self.under_way.get() > 0 || self.detaching.get() {
+        // A client that takes its replies slowly is bound by the stall timeout of writes alone.
+        let writing = self.blocked.get() || self.sending.get();
+        if self.under_way.get() > 0 || writing || self.detaching.get() {
             return Ok(look_by(now + deadlines.tick()));
         }
         if let Some(since) = self.head_since.get() {
@@ -281,7 +299,9 @@ impl<S: Stream> Read for Watched<S> {
 
 impl<S: Stream> Write for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.activity.wrote(&polled);
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -304,6 +324,8 @@ impl<S: Stream> Write for Watched<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.activity.wrote(&polled);
+        polled
     }
 }

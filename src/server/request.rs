@@ -15,8 +15,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tracing::Instrument;
 
+use super::body::Arriving;
+use super::head;
 use super::worker::Stage;
-use super::{body, head};
 use crate::api::routes::BodyRule;
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
 use crate::config::{AccessLog, Limits};
@@ -58,11 +59,13 @@ impl Exchanges {
     /// Answers a request, whatever it is.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let begin = Instant::now();
-        let (head, mut body) = request.into_parts();
+        let (head, incoming) = request.into_parts();
+        let mut body = Arriving::new(incoming);
         let id = request_id::adopt_or_make(head.headers.get(REQUEST_ID).map(HeaderValue::as_bytes));
         let trace = head.headers.get(TRACE_PARENT).and_then(|value| request_id::trace_id(value.as_bytes()));
+        // At the level of errors, so that whatever the log lets through names its request.
         let span =
-            tracing::info_span!("request", %id, trace, method = %head.method, route = tracing::field::Empty);
+            tracing::error_span!("request", %id, trace, method = %head.method, route = tracing::field::Empty);
         let answering = async {
             tracing::debug!(path = head.uri.path(), "request begins");
             let (reply, ends_connection) = match self.reply(&head, &mut body, &id).await {
@@ -81,7 +84,7 @@ impl Exchanges {
     }
 
     /// Route, user, body, handler.
-    async fn reply(&self, head: &Parts, body: &mut Incoming, id: &str) -> Result<Reply, AppError> {
+    async fn reply(&self, head: &Parts, body: &mut Arriving, id: &str) -> Result<Reply, AppError> {
         head::check(head, &self.limits)?;
         let (route, params) = match self.api.router.find(&head.method, head.uri.path()) {
             Match::Found { route, params } => (route, params),
@@ -103,13 +106,13 @@ impl Exchanges {
         self.handle(route, user, call(head, params, body, id)).await
     }
 
-    async fn body(&self, head: &Parts, route: &Route, body: &mut Incoming) -> Result<Bytes, AppError> {
+    async fn body(&self, head: &Parts, route: &Route, body: &mut Arriving) -> Result<Bytes, AppError> {
         match route.body {
             BodyRule::None => Ok(Bytes::new()),
             BodyRule::Json if !is_plain_json(&head.headers) => Err(AppError::UnsupportedMediaType),
             BodyRule::Json => {
                 let stall = Duration::from_millis(self.limits.body_timeout_ms);
-                body::collect(body, self.limits.body_bytes, stall).await
+                body.collect(self.limits.body_bytes, stall).await
             }
         }
     }
@@ -133,9 +136,9 @@ impl Exchanges {
     }
 
     /// Whether the connection can carry another request after this reply.
-    async fn may_go_on(&self, head: &Parts, body: &mut Incoming) -> bool {
+    async fn may_go_on(&self, head: &Parts, body: &mut Arriving) -> bool {
         let expects = head.headers.contains_key(EXPECT);
-        body::discard(body, self.limits.body_bytes, expects).await && !self.closing.get()
+        body.discard(self.limits.body_bytes, expects).await && !self.closing.get()
     }
 
     /// The access line.

@@ -9,12 +9,14 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::models::event::{ChainHash, Creation};
+use crate::models::idempotency::is_alive;
 use crate::models::posting::Entry;
 use crate::models::{
-    Account, AccountId, Amount, Currency, Event, EventKind, Head, Money, Transfer, TransferStatus,
+    Account, AccountId, Amount, Currency, Event, EventKind, Fingerprint, Head, Money, Timestamp, Transfer,
+    TransferStatus,
 };
 use crate::store::StoreError;
-use crate::store::audit::{RowCounts, Source, StoredEvent};
+use crate::store::audit::{RowCounts, Source, StoredEvent, StoredKey};
 
 /// The invariants that a ledger must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -87,12 +89,13 @@ pub fn audit(
     expected: Option<(u64, ChainHash)>,
     mut progress: impl FnMut(u64),
 ) -> Result<Audited, AuditError> {
-    let mut log = LogCheck { expected, ..LogCheck::default() };
+    let head = source.head()?;
+    let last_decision = source.last_key_use()?.map_or(head.at, |used_at| used_at.max(head.at));
+    let mut log = LogCheck { expected, last_decision: Some(last_decision), ..LogCheck::default() };
     source.each_event(|event| {
         progress(event.seq);
         log.event(&event)
     })?;
-    let head = source.head()?;
     log.finish(&head)?;
     let mut accounts = AccountCheck::default();
     source.each_account(|account, holds| accounts.account(source, &account, holds))?;
@@ -109,7 +112,9 @@ struct LogCheck {
     expected: Option<(u64, ChainHash)>,
     seq: u64,
     hash: ChainHash,
-    at: Option<crate::models::Timestamp>,
+    at: Option<Timestamp>,
+    /// The latest time that anything was decided at; keys used within their life before it must be there.
+    last_decision: Option<Timestamp>,
     transfers: u64,
     entries: u64,
     reversals: u64,
@@ -157,6 +162,10 @@ impl LogCheck {
                 self.transfers += 1;
                 self.reversals += u64::from(matches!(event.kind, EventKind::Reversed { .. }));
                 check_row(event, creation, transfer)?;
+                check_currencies(event, creation, stored)?;
+                if self.last_decision.is_some_and(|now| is_alive(event.at, now)) {
+                    check_key(event, creation, stored.key)?;
+                }
                 (!creation.pending).then_some(creation.terms.amount)
             }
             EventKind::Posted { amount } => Some(*amount),
@@ -175,8 +184,10 @@ impl LogCheck {
     }
 
     fn finish(&self, head: &Head) -> Result<(), AuditError> {
-        if (head.seq, head.hash) != (self.seq, self.hash) {
-            let detail = format!("the head record says {head}, the log ends at {}:{}", self.seq, self.hash);
+        let end = Head { seq: self.seq, hash: self.hash, at: self.at.unwrap_or(Timestamp::EPOCH) };
+        if *head != end {
+            let detail =
+                format!("the head record says {head} at {}, the log ends with {end} at {}", head.at, end.at);
             return Err(broken(Invariant::I6, detail));
         }
         match self.expected {
@@ -203,6 +214,32 @@ fn check_row(event: &Event, creation: &Creation, row: &Transfer) -> Result<(), A
     }
     let detail = format!("transfer {} differs from event {}", row.id, event.seq);
     Err(broken(if row.status == TransferStatus::Pending { Invariant::I4 } else { Invariant::I6 }, detail))
+}
+
+/// Both accounts must count what the transfer moved.
+fn check_currencies(event: &Event, creation: &Creation, stored: &StoredEvent) -> Result<(), AuditError> {
+    let moved = creation.terms.currency;
+    match stored.currencies.iter().find(|(_, counted)| *counted != moved) {
+        Some((account, counted)) => {
+            let detail = format!("account {account} counts {counted}, event {} moved {moved}", event.seq);
+            Err(broken(Invariant::I3, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A key within its life must be there and stand for what it was used for, or it could be used again.
+fn check_key(event: &Event, creation: &Creation, stored: Option<StoredKey>) -> Result<(), AuditError> {
+    let used = StoredKey {
+        seq: Some(event.seq),
+        fingerprint: Fingerprint::of_transfer(&creation.terms),
+        used_at: event.at,
+    };
+    if stored == Some(used) {
+        return Ok(());
+    }
+    let state = if stored.is_some() { "differs" } else { "is missing" };
+    Err(broken(Invariant::I2, format!("the record of event {}'s key {state}", event.seq)))
 }
 
 fn check_entry(
@@ -236,8 +273,9 @@ impl AccountCheck {
     fn account(&mut self, source: &impl Source, account: &Account, holds: Money) -> Result<(), AuditError> {
         let id = account.id;
         let mut running = 0_i128;
+        let mut own = 0;
         source.each_entry(id, |entry| {
-            self.entries += 1;
+            own += 1;
             running += i128::from(entry.amount.minor_units());
             if i128::from(entry.balance.minor_units()) == running {
                 return Ok(());
@@ -257,7 +295,12 @@ impl AccountCheck {
         if account.min_balance.is_some_and(|least| account.available() < least) {
             return Err(broken(Invariant::I5, format!("account {id} is below its min_balance")));
         }
+        if account.version < 1 + own {
+            let detail = format!("account {id} is at version {}, but has {own} entries", account.version);
+            return Err(broken(Invariant::I4, detail));
+        }
         self.seen += 1;
+        self.entries += own;
         *self.sums.entry(account.currency).or_default() += running;
         Ok(())
     }
@@ -296,8 +339,11 @@ fn check_keys(source: &impl Source) -> Result<(), AuditError> {
     if let Some((seq, key)) = source.key_applied_twice()? {
         return Err(broken(Invariant::I2, format!("event {seq} applies the key {key} a second time")));
     }
-    match source.key_without_event()? {
-        Some(key) => Err(broken(Invariant::I2, format!("the record of key {key} names another event"))),
+    if let Some(key) = source.key_without_event()? {
+        return Err(broken(Invariant::I2, format!("the record of key {key} names another event")));
+    }
+    match source.unreadable_rejection()? {
+        Some(key) => Err(broken(Invariant::I2, format!("the record of key {key} cannot be read"))),
         None => Ok(()),
     }
 }

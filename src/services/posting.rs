@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::now;
+use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
 use crate::store::{StoreError, Writer};
 
@@ -28,11 +29,17 @@ pub struct LaneThread {
     ended: oneshot::Receiver<()>,
 }
 
+/// What waits for the lane.
+#[expect(clippy::large_enum_variant, reason = "checks are rare; a box would cost every command")]
 #[derive(Debug)]
-struct Job {
-    command: Command,
-    reply: oneshot::Sender<Result<Outcome, LaneError>>,
+enum Job {
+    /// A command, and who waits for its outcome.
+    Post(Command, Reply<Outcome>),
+    /// A question whether the store answers.
+    Check(Reply<Head>),
 }
+
+type Reply<T> = oneshot::Sender<Result<T, LaneError>>;
 
 /// Why the lane has no outcome. In each case the command is not known to be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -65,17 +72,21 @@ impl PostingLane {
 
     /// Decides and stores a command. The outcome is on stable storage when it is returned.
     pub async fn submit(&self, command: Command) -> Result<Outcome, LaneError> {
-        let (reply, outcome) = oneshot::channel();
-        self.queue.try_send(Job { command, reply }).map_err(|error| match error {
+        self.ask(|reply| Job::Post(command, reply)).await
+    }
+
+    /// Runs a real query on the lane's connection, behind what waits: the end of the log.
+    pub async fn check(&self) -> Result<Head, LaneError> {
+        self.ask(Job::Check).await
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, LaneError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(job(reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => LaneError::Full,
             mpsc::error::TrySendError::Closed(_) => LaneError::Ended,
         })?;
-        outcome.await.unwrap_or(Err(LaneError::Ended))
-    }
-
-    /// Whether the lane still takes commands.
-    pub fn is_open(&self) -> bool {
-        !self.queue.is_closed()
+        answer.await.unwrap_or(Err(LaneError::Ended))
     }
 }
 
@@ -94,24 +105,50 @@ impl LaneThread {
 }
 
 async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>) -> Result<(), StoreError> {
-    let mut batch = Vec::new();
-    while jobs.recv_many(&mut batch, BATCH_COMMANDS).await > 0 {
-        let (commands, replies): (Vec<_>, Vec<_>) =
-            batch.drain(..).map(|job| (job.command, job.reply)).unzip();
-        match writer.commit(&commands, now()).await {
-            Ok(outcomes) => {
-                for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                    // A caller who has gone finds the outcome under its key.
-                    let _ = reply.send(Ok(outcome));
+    let mut waiting = Vec::new();
+    while jobs.recv_many(&mut waiting, BATCH_COMMANDS).await > 0 {
+        let (mut commands, mut replies, mut checks) =
+            (Vec::with_capacity(waiting.len()), Vec::new(), Vec::new());
+        for job in waiting.drain(..) {
+            match job {
+                Job::Post(command, reply) => {
+                    commands.push(command);
+                    replies.push(reply);
                 }
+                Job::Check(reply) => checks.push(reply),
             }
-            Err(error) => {
-                tracing::error!(%error, commands = commands.len(), "a batch was not stored");
-                for reply in replies {
-                    let _ = reply.send(Err(LaneError::Store));
-                }
-            }
+        }
+        if !commands.is_empty() {
+            post(&mut writer, &commands, replies).await;
+        }
+        for reply in checks {
+            let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
+            // Who asked may have gone; so below.
+            let _ = reply.send(head);
         }
     }
     writer.close()
+}
+
+async fn post(writer: &mut Writer, commands: &[Command], replies: Vec<Reply<Outcome>>) {
+    match writer.commit(commands, now()).await {
+        Ok(outcomes) => {
+            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                // A caller who has gone finds the outcome under its key.
+                let _ = reply.send(Ok(outcome));
+            }
+        }
+        Err(error) => {
+            let error = told("a batch was not stored", &error);
+            for reply in replies {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+}
+
+/// Puts the store's words into the log; callers are told that it failed, not how.
+fn told(what: &'static str, error: &StoreError) -> LaneError {
+    tracing::error!(%error, "{what}");
+    LaneError::Store
 }

@@ -8,20 +8,18 @@ use crate::telemetry::ids::uuid_v7;
 impl Services {
     /// Moves money, at most once per key. The outcome is the ledger's decision, on stable storage.
     ///
-    /// `action` is the request's method and path; it is part of what the key stands for. `request_id` is kept
-    /// with a rejection.
+    /// `request_id` is kept with a rejection, so that its replay reads like the first reply.
     pub async fn transfer(
         &self,
         actor: Actor,
         key: IdempotencyKey,
-        action: &str,
         terms: Terms,
         request_id: &str,
     ) -> Result<Outcome, ServiceError> {
         let command = Command::Transfer(TransferRequest {
             actor,
             key,
-            fingerprint: Fingerprint::of_transfer(action, &terms),
+            fingerprint: Fingerprint::of_transfer(&terms),
             id: TransferId::from_uuid(uuid_v7()),
             terms,
             request_id: request_id.into(),

@@ -3,7 +3,7 @@
 use super::StoreError;
 use crate::models::event::ChainHash;
 use crate::models::posting::Entry;
-use crate::models::{Account, AccountId, Head, Money, Transfer};
+use crate::models::{Account, AccountId, Currency, Fingerprint, Head, Money, Timestamp, Transfer};
 
 /// An event as it is stored, with the rows that are derived from it.
 #[derive(Debug)]
@@ -18,6 +18,21 @@ pub struct StoredEvent {
     pub entries: Vec<Entry>,
     /// The transfer it is about, if there is such a row.
     pub transfer: Option<Transfer>,
+    /// The currencies of that transfer's accounts, as far as these exist.
+    pub currencies: Vec<(AccountId, Currency)>,
+    /// What is kept under that transfer's key.
+    pub key: Option<StoredKey>,
+}
+
+/// A row of the idempotency records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredKey {
+    /// The event of an accepted command.
+    pub seq: Option<u64>,
+    /// What the key was used for.
+    pub fingerprint: Fingerprint,
+    /// When.
+    pub used_at: Timestamp,
 }
 
 /// How many rows there are.
@@ -61,6 +76,12 @@ pub trait Source {
 
     /// A transfer made with a key that its user had already used within the key's life: `seq` and key.
     fn key_applied_twice(&self) -> Result<Option<(u64, String)>, StoreError>;
+
+    /// When the youngest key was used: the latest time that the ledger has decided anything at.
+    fn last_key_use(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// A key whose stored rejection cannot be read.
+    fn unreadable_rejection(&self) -> Result<Option<String>, StoreError>;
 
     /// A key whose record names an event that was made by another key or user, or that does not exist.
     fn key_without_event(&self) -> Result<Option<String>, StoreError>;

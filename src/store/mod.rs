@@ -182,7 +182,14 @@ impl Writer {
         }
     }
 
-    /// Leaves nothing behind that a reader of the files would have to recover.
+    /// Runs a real query: the end of the log.
+    pub async fn head(&self) -> Result<Head, StoreError> {
+        match self {
+            Self::Sqlite(writer) => writer.head(),
+        }
+    }
+
+    /// Ends the work in order.
     pub fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(writer) => writer.close(),

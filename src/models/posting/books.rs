@@ -13,7 +13,7 @@ use crate::models::{
 /// What a store loaded for a batch, changed in place as commands are decided.
 #[derive(Debug)]
 pub struct Books {
-    /// The batch's commit time: the clock's, but never before the last event's.
+    /// The batch's commit time: the clock's, but never before an earlier batch's.
     pub(super) now: Timestamp,
     pub(super) accounts: HashMap<AccountId, Account>,
     pub(super) keys: HashMap<(UserId, IdempotencyKey), KeyRecord>,
@@ -110,11 +110,11 @@ impl Journal {
 }
 
 impl Books {
-    /// Empty books behind `head`, for a batch that commits at `clock` or, if that lies before the last
-    /// event, at the last event's time.
-    pub fn new(head: Head, clock: Timestamp) -> Self {
+    /// Empty books behind `head`, for a batch that commits at `clock` or, if that lies before the last event or
+    /// the last use of a key, at their time: when a clock steps back, no key that has died lives again.
+    pub fn new(head: Head, last_key_use: Option<Timestamp>, clock: Timestamp) -> Self {
         Self {
-            now: clock.max(head.at),
+            now: clock.max(head.at).max(last_key_use.unwrap_or(head.at)),
             accounts: HashMap::new(),
             keys: HashMap::new(),
             user_ids: HashSet::new(),
@@ -132,6 +132,11 @@ impl Books {
                 changed_ids: HashSet::new(),
             },
         }
+    }
+
+    /// The batch's time.
+    pub const fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Takes in an account from the store.

@@ -29,7 +29,7 @@ fn account_id(n: u128) -> AccountId {
 
 /// Accounts 0 and 1 belong to user 0, the others to user 1; 0 is unbounded; 4 counts yen.
 fn books_with_accounts(head: Head, clock: Timestamp) -> Books {
-    let mut books = Books::new(head, clock);
+    let mut books = Books::new(head, None, clock);
     for n in 0..ACCOUNTS {
         let currency = if n == 4 { "JPY" } else { "EUR" };
         let least = if n == 0 { None } else { Some(Money::ZERO) };
@@ -49,7 +49,7 @@ fn request(debit: u128, credit: u128, amount: i64, key: &str, actor: Actor, id: 
         metadata: None,
         reference: None,
     };
-    let fingerprint = Fingerprint::of_transfer("POST /transfers", &terms);
+    let fingerprint = Fingerprint::of_transfer(&terms);
     let id = TransferId::from_uuid(Uuid::from_u128(1000 + id));
     let request_id = format!("request-{id}").into();
     TransferRequest { actor, key: key.parse().unwrap(), fingerprint, id, terms, request_id }
@@ -135,7 +135,7 @@ fn time_never_falls_when_the_clock_does() {
 
 #[test]
 fn names_are_taken_whatever_their_case() {
-    let mut books = Books::new(genesis(), at(1));
+    let mut books = Books::new(genesis(), None, at(1));
     let register = |name: &str, n| {
         let username = name.parse().unwrap();
         let password_hash = String::new();

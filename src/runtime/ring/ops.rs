@@ -52,9 +52,25 @@ impl<B: Finish> OneshotOutputTransform for Completed<B> {
 
 /// `entry` may point only into the heap of `buffer` and name only `socket`; both stay with the
 /// operation until its completion.
+///
+/// A submission that fails ends the process: tokio-uring panics then, with an operation noted that never
+/// completes, so that the worker could neither go on nor end.
 fn submit<B: Finish>(socket: &Rc<Socket>, buffer: B, entry: io_uring::squeue::Entry) -> Op<B> {
+    let _no_way_back = AbortOnPanic;
     let owned = Owned { buffer, _socket: Rc::clone(socket), _counted: InFlight::new() };
     UnsubmittedOneshot::new(owned, Completed(PhantomData), entry).submit()
+}
+
+/// Turns a panic of its scope into the end of the process.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("ringledger: the ring takes no operation; stopping");
+            std::process::abort();
+        }
+    }
 }
 
 fn descriptor(socket: &Socket) -> types::Fd {

@@ -143,9 +143,14 @@ impl SendHalf {
     }
 
     fn recycle(&mut self, mut bytes: Vec<u8>) {
-        if bytes.capacity() <= KEPT_CAPACITY || !self.queued.is_empty() {
-            bytes.clear();
-            self.spare = bytes;
+        bytes.clear();
+        self.spare = bytes;
+        if self.queued.is_empty() {
+            for idle in [&mut self.spare, &mut self.queued] {
+                if idle.capacity() > KEPT_CAPACITY {
+                    *idle = Vec::new();
+                }
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use hyper::rt::ReadBuf;
 use tokio::time::timeout;
 
+use super::ring::in_flight;
 use super::*;
 
 /// Ends a case that hangs. Far above what any case takes.

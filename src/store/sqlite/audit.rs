@@ -3,10 +3,13 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, account_columns, entry_columns, transfer_columns};
+use super::writer::read_rejection;
 use crate::models::posting::Entry;
-use crate::models::{Account, AccountId, Event, Head, Money, Transfer, TransferId, idempotency};
+use crate::models::{
+    Account, AccountId, Currency, Event, Head, Money, Timestamp, Transfer, TransferId, idempotency,
+};
 use crate::store::StoreError;
-use crate::store::audit::{RowCounts, Source, StoredEvent};
+use crate::store::audit::{RowCounts, Source, StoredEvent, StoredKey};
 
 /// A consistent view. While it lives the write-ahead log cannot begin anew.
 #[derive(Debug)]
@@ -30,6 +33,21 @@ impl AuditSource {
         Ok(self.connection.prepare_cached(sql)?.query_row((account, seq), rows::entry).optional()?)
     }
 
+    fn currency(&self, account: AccountId) -> Result<Option<Currency>, StoreError> {
+        let mut query = self.connection.prepare_cached("select currency from accounts where id = ?1")?;
+        Ok(query.query_row([account], |row| row.get(0)).optional()?)
+    }
+
+    fn key(&self, transfer: &Transfer) -> Result<Option<StoredKey>, StoreError> {
+        let mut query = self.connection.prepare_cached(
+            "select seq, fingerprint, used_at from idempotency where user_id = ?1 and key = ?2",
+        )?;
+        let stored = |row: &rusqlite::Row<'_>| {
+            Ok(StoredKey { seq: row.get(0)?, fingerprint: row.get(1)?, used_at: row.get(2)? })
+        };
+        Ok(query.query_row((transfer.created_by, &transfer.idempotency_key), stored).optional()?)
+    }
+
     /// Adds the rows derived from an event; a body that cannot be read has none.
     fn with_derived(&self, mut stored: StoredEvent) -> Result<StoredEvent, StoreError> {
         let Ok(event) = Event::decode(&stored.body) else {
@@ -39,7 +57,9 @@ impl AuditSource {
         if let Some(transfer) = &stored.transfer {
             for account in [transfer.terms.debit_account, transfer.terms.credit_account] {
                 stored.entries.extend(self.entry(account, stored.seq)?);
+                stored.currencies.extend(self.currency(account)?.map(|currency| (account, currency)));
             }
+            stored.key = self.key(transfer)?;
         }
         Ok(stored)
     }
@@ -78,7 +98,15 @@ impl Source for AuditSource {
         let mut found = query.query(()).map_err(StoreError::from)?;
         let stored = |row: &rusqlite::Row<'_>| -> rusqlite::Result<StoredEvent> {
             let (seq, body, hash) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(StoredEvent { seq, body, hash, entries: Vec::new(), transfer: None })
+            Ok(StoredEvent {
+                seq,
+                body,
+                hash,
+                entries: Vec::new(),
+                transfer: None,
+                currencies: Vec::new(),
+                key: None,
+            })
         };
         while let Some(row) = found.next().map_err(StoreError::from)? {
             let event = stored(row).map_err(StoreError::from).map_err(in_row("an event"))?;
@@ -140,6 +168,22 @@ impl Source for AuditSource {
         let life_micros = idempotency::KEY_LIFE_S * 1_000_000;
         let found = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         Ok(self.connection.query_row(sql, [life_micros], found).optional()?)
+    }
+
+    fn last_key_use(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.connection.query_row("select max(used_at) from idempotency", (), |row| row.get(0))?)
+    }
+
+    fn unreadable_rejection(&self) -> Result<Option<String>, StoreError> {
+        let sql = "select key, rejection from idempotency where rejection is not null";
+        let mut query = self.connection.prepare(sql)?;
+        let mut found = query.query(())?;
+        while let Some(row) = found.next()? {
+            if read_rejection(row.get_ref(1)?.as_str().unwrap_or_default()).is_err() {
+                return Ok(Some(row.get(0)?));
+            }
+        }
+        Ok(None)
     }
 
     fn key_without_event(&self) -> Result<Option<String>, StoreError> {

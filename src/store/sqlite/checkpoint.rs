@@ -14,34 +14,60 @@ use rusqlite::hooks::Wal;
 
 use crate::store::StoreError;
 
-/// After this many new pages of log a checkpoint is worth its sync: SQLite's own default.
-const WORTH_PAGES: u32 = 1_000;
-/// At this many pages of log (128 MiB) the writer itself makes it begin anew. It bounds disk use and the time
-/// a restart needs, when commits come so fast that a passive checkpoint never catches up with them.
-const BOUND_PAGES: u32 = 32_768;
-/// How long the writer waits for readers to leave the log when it has reached its bound.
-const BOUND_WAIT: Duration = Duration::from_millis(20);
+/// When the log is tended, in pages of 4 KiB.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// After this many new pages a checkpoint is worth its sync.
+    worth: u32,
+    /// At this many pages the writer waits until the log can begin anew. It bounds disk use and the time that a
+    /// restart needs, when commits come so fast that a passive checkpoint never catches up with them.
+    most: u32,
+}
+
+/// SQLite's own default of 1,000 pages, and 128 MiB.
+const BOUNDS: Bounds = Bounds { worth: 1_000, most: 32_768 };
+/// How long readers may take to leave the log when it is to begin anew. The writer waits meanwhile.
+const READERS_LEAVE: Duration = Duration::from_millis(20);
+
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Order {
+    /// Move what can be moved while others read and write.
+    Passive,
+    /// Move everything and let the log begin anew; answers whether it could.
+    BeginAnew(SyncSender<bool>),
+}
 
 /// The thread that checkpoints, and what the writer knows of the log.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    wake: SyncSender<()>,
+    orders: SyncSender<Order>,
     thread: JoinHandle<()>,
     /// Pages in the log after the last commit, told by SQLite's hook.
     pages: Arc<AtomicU32>,
+    bounds: Bounds,
     /// Pages in the log when a checkpoint was last asked for.
     asked_at: u32,
     /// Pages in the log at which it must begin anew.
-    bound: u32,
+    most: u32,
 }
 
 impl Checkpointer {
     /// Starts the thread on `connection` and takes over checkpoints from `writer`.
     pub(super) fn start(connection: Connection, writer: &mut Connection) -> Result<Self, StoreError> {
-        let (wake, woken) = sync_channel(1);
+        Self::start_with(BOUNDS, connection, writer)
+    }
+
+    fn start_with(
+        bounds: Bounds,
+        connection: Connection,
+        writer: &mut Connection,
+    ) -> Result<Self, StoreError> {
+        connection.busy_timeout(READERS_LEAVE)?;
+        let (orders, given) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
-            .spawn(move || run(&connection, &woken))
+            .spawn(move || run(&connection, &given))
             .map_err(|error| {
                 StoreError::Unavailable(format!("cannot start the checkpoint thread: {error}"))
             })?;
@@ -52,55 +78,133 @@ impl Checkpointer {
             told.store(u32::try_from(count).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { wake, thread, pages, asked_at: 0, bound: BOUND_PAGES })
+        Ok(Self { orders, thread, pages, bounds, asked_at: 0, most: bounds.most })
     }
 
     /// Looks at the log after a commit. Waits only when the log has reached its bound.
-    pub(super) fn after_commit(&mut self, writer: &Connection) -> Result<(), StoreError> {
+    pub(super) fn after_commit(&mut self) {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < self.asked_at {
-            (self.asked_at, self.bound) = (0, BOUND_PAGES);
+            (self.asked_at, self.most) = (0, self.bounds.most);
         }
-
-        if pages >= self.bound {
-            return self.begin_anew(writer, pages);
-        }
-        if pages >= self.asked_at + WORTH_PAGES {
+        if pages >= self.most {
+            self.begin_anew(pages);
+        } else if pages >= self.asked_at + self.bounds.worth {
             self.asked_at = pages;
-            match self.wake.try_send(()) {
-                Ok(()) | Err(TrySendError::Full(())) => {}
-                Err(TrySendError::Disconnected(())) => tracing::error!("the checkpoint thread has ended"),
+            match self.orders.try_send(Order::Passive) {
+                Ok(()) | Err(TrySendError::Full(_)) => {}
+                Err(TrySendError::Disconnected(_)) => tracing::error!("the checkpoint thread has ended"),
             }
         }
-        Ok(())
     }
 
-    fn begin_anew(&mut self, writer: &Connection, pages: u32) -> Result<(), StoreError> {
-        writer.busy_timeout(BOUND_WAIT)?;
-        let busy = writer.query_row("pragma wal_checkpoint(restart)", (), |row| row.get::<_, bool>(0));
-        writer.busy_timeout(super::BUSY_TIMEOUT)?;
-        if busy? {
-            self.bound = pages + BOUND_PAGES / 4;
+    /// Has the one thread that checkpoints do it, so that no two of them meet.
+    fn begin_anew(&mut self, pages: u32) {
+        let (reply, answer) = sync_channel(1);
+        let begun = self.orders.send(Order::BeginAnew(reply)).is_ok() && answer.recv() == Ok(true);
+        if !begun {
+            self.most = pages + self.bounds.most / 4;
             tracing::warn!(pages, "a long read keeps the write-ahead log from beginning anew");
         }
-        Ok(())
     }
 
     /// Ends the thread.
     pub(super) fn stop(self) {
-        drop(self.wake);
+        drop(self.orders);
         if self.thread.join().is_err() {
             tracing::error!("the checkpoint thread panicked");
         }
     }
 }
 
-fn run(connection: &Connection, woken: &Receiver<()>) {
-    while woken.recv().is_ok() {
-        let done = connection.query_row("pragma wal_checkpoint(passive)", (), |_| Ok(()));
-        if let Err(error) = done {
+fn run(connection: &Connection, given: &Receiver<Order>) {
+    while let Ok(order) = given.recv() {
+        // Passive first in any case: what it moves, the other need not move while commits wait.
+        checkpoint(connection, "pragma wal_checkpoint(passive)");
+        if let Order::BeginAnew(reply) = order {
+            let begun = checkpoint(connection, "pragma wal_checkpoint(restart)");
+            // The writer waits for the answer.
+            let _ = reply.send(begun);
+        }
+    }
+}
+
+/// Runs a checkpoint; returns whether nothing was in its way.
+fn checkpoint(connection: &Connection, pragma: &str) -> bool {
+    match connection.query_row(pragma, (), |row| row.get::<_, bool>(0)) {
+        Ok(busy) => !busy,
+        Err(error) => {
             // The log only grows meanwhile, and the writer asks again.
             tracing::warn!(%error, "checkpoint failed");
+            false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Bounds = Bounds { worth: 8, most: 64 };
+    const PAGE_BYTES: u64 = 4_096;
+
+    struct Log {
+        directory: tempfile::TempDir,
+        writer: Connection,
+        checkpointer: Checkpointer,
+    }
+
+    impl Log {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let open = || {
+                let connection = Connection::open(directory.path().join("x.db")).unwrap();
+                connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+                connection
+            };
+            let mut writer = open();
+            let checkpointer = Checkpointer::start_with(SMALL, open(), &mut writer).unwrap();
+            writer.execute_batch("create table t (x)").unwrap();
+            Self { directory, writer, checkpointer }
+        }
+
+        /// Commits `count` times, about two pages each.
+        fn commit(&mut self, count: u32) {
+            for _ in 0..count {
+                self.writer.execute("insert into t values (zeroblob(4000))", ()).unwrap();
+                self.checkpointer.after_commit();
+            }
+        }
+
+        fn pages(&self) -> u64 {
+            std::fs::metadata(self.directory.path().join("x.db-wal")).unwrap().len() / PAGE_BYTES
+        }
+    }
+
+    #[test]
+    fn the_log_begins_anew_at_its_bound() {
+        let mut log = Log::new();
+        log.commit(2_000);
+        assert!(log.pages() < 2 * u64::from(SMALL.most), "{} pages", log.pages());
+        log.checkpointer.stop();
+    }
+
+    #[test]
+    fn a_long_read_lets_the_log_grow_and_no_commit_waits_for_it() {
+        let mut log = Log::new();
+        log.commit(1);
+        let reader = Connection::open(log.directory.path().join("x.db")).unwrap();
+        reader.execute_batch("begin; select count(*) from t").unwrap();
+        let begin = std::time::Instant::now();
+        log.commit(200);
+        // Each quarter of the bound costs one wait for readers, not each commit.
+        assert!(begin.elapsed() < 100 * READERS_LEAVE, "{:?}", begin.elapsed());
+        assert!(log.pages() > u64::from(SMALL.most));
+        reader.execute_batch("commit").unwrap();
+        log.commit(200);
+        let grown = log.pages();
+        log.commit(2_000);
+        assert_eq!(log.pages(), grown, "the log begins anew once the reader has gone");
+        log.checkpointer.stop();
     }
 }

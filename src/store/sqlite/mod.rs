@@ -30,6 +30,9 @@ const DATABASE_FILE: &str = "ledger.db";
 const LOCK_FILE: &str = "ledger.lock";
 /// How long a connection waits for another process's write (`user add` beside a server) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a read on a core may wait for a lock before its caller gets a 503. Readers of a WAL wait only while
+/// another process recovers it; a core that waits serves nobody.
+const READER_BUSY_TIMEOUT: Duration = Duration::from_millis(5);
 /// The writer's page cache in KiB: it holds the tails of some ten thousand accounts, which every batch touches.
 /// With SQLite's default of 2,000 a batch of 256 reads most of its pages again.
 const WRITER_CACHE_KIB: i64 = 64 << 10;
@@ -109,7 +112,9 @@ impl Database {
 
     /// A connection that reads.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY).map(Reader::new)
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(READER_BUSY_TIMEOUT)?;
+        Ok(Reader::new(connection))
     }
 
     /// One snapshot of everything.

@@ -82,8 +82,9 @@ impl Reader {
             time.map(|time| self.first_seq_at(wanted.account_id, time)).transpose()
         };
         let least = bound(wanted.from)?.unwrap_or(0);
-        let end =
-            [wanted.before_seq, bound(wanted.to)?].into_iter().flatten().min().unwrap_or(i64::MAX as u64);
+        let ends = [wanted.before_seq, bound(wanted.to)?];
+        // A caller's cursor may name any number; no `seq` is beyond what a column holds.
+        let end = ends.into_iter().flatten().fold(i64::MAX as u64, u64::min);
         let sql = concat!(
             "select ",
             entry_columns!(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::Checkpointer;
 use super::rows::{self, account_columns};
 use crate::models::posting::{Books, Command, Journal, KeyOutcome, KeyRecord, Needs, Outcome, Rejection};
-use crate::models::{Event, IdempotencyKey, Timestamp, UserId, idempotency};
+use crate::models::{Event, Head, IdempotencyKey, Timestamp, UserId, idempotency};
 use crate::store::StoreError;
 
 /// How many dead keys a batch drops for each command it has: more than one, so that the table shrinks to the
@@ -31,23 +31,29 @@ impl Writer {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut books = load(&transaction, commands, clock)?;
         let outcomes = commands.iter().map(|command| books.decide(command)).collect();
+        let now = books.now();
         let journal = books.into_journal();
+        if !journal.keys.is_empty() {
+            // The youngest key stays and with it the time that keys have died by.
+            drop_dead_keys(&transaction, now, commands.len())?;
+        }
         if !journal.is_empty() {
-            drop_dead_keys(&transaction, journal.head.at.max(clock), commands.len())?;
             save(&transaction, &journal)?;
         }
         transaction.commit()?;
-        if let Err(error) = self.checkpointer.after_commit(&self.connection) {
-            // The batch is safe; only the log could not be tended.
-            tracing::warn!(%error, "cannot tend the write-ahead log");
-        }
+        self.checkpointer.after_commit();
         Ok(outcomes)
     }
 
-    /// Moves the log into the database file and closes it.
+    /// The end of the log, as this connection sees it.
+    pub fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.connection.prepare_cached(rows::HEAD_QUERY)?.query_row((), rows::head)?)
+    }
+
+    /// Closes the database. The last connection to it moves the log into the file and removes the log; nobody
+    /// waits for readers of other processes, since the log is as durable as the file.
     pub fn close(self) -> Result<(), StoreError> {
         self.checkpointer.stop();
-        self.connection.query_row("pragma wal_checkpoint(truncate)", (), |_| Ok(()))?;
         self.connection.close().map_err(|(_, error)| error.into())
     }
 }
@@ -56,7 +62,12 @@ impl Writer {
 fn load(transaction: &Transaction<'_>, commands: &[Command], clock: Timestamp) -> Result<Books, StoreError> {
     let needs = Needs::of(commands);
     let head = transaction.prepare_cached(rows::HEAD_QUERY)?.query_row((), rows::head)?;
-    let mut books = Books::new(head, clock);
+    // Keys stand in order of their use.
+    let last_key_use = transaction
+        .prepare_cached("select used_at from idempotency order by rowid desc limit 1")?
+        .query_row((), |row| row.get(0))
+        .optional()?;
+    let mut books = Books::new(head, last_key_use, clock);
     let mut account =
         transaction.prepare_cached(concat!("select ", account_columns!(), " from accounts where id = ?1"))?;
     for id in &needs.accounts {
@@ -104,7 +115,7 @@ struct StoredRejection {
     request_id: Box<str>,
 }
 
-fn read_rejection(text: &str) -> Result<KeyOutcome, StoreError> {
+pub(super) fn read_rejection(text: &str) -> Result<KeyOutcome, StoreError> {
     serde_json::from_str(text)
         .map(|StoredRejection { rejection, request_id }| KeyOutcome::Rejected(rejection, request_id))
         .map_err(|error| StoreError::Corrupt(format!("a key's stored rejection cannot be read: {error}")))

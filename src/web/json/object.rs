@@ -18,12 +18,12 @@ mod tests;
 ///
 /// Members keep their order; a member given twice is refused at any level. Numbers keep their
 /// value: integers exactly from `i64::MIN` to `u64::MAX`, all others as the shortest text of the
-/// nearest `f64`. Decodes from any self-describing format, encodes by `serde_json` only.
+/// nearest `f64`; the decoder itself refuses integers beyond that range. Decodes from any self-describing format, encodes by `serde_json` only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonObject<const MAX_BYTES: usize = 4096, const MAX_DEPTH: usize = 16>(String);
 
 impl<const MAX_BYTES: usize, const MAX_DEPTH: usize> JsonObject<MAX_BYTES, MAX_DEPTH> {
-    /// The object as compact JSON.
+    /// The object as compact JSON; [`RawJson`] writes it into a reply again.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -34,11 +34,6 @@ impl<const MAX_BYTES: usize, const MAX_DEPTH: usize> JsonObject<MAX_BYTES, MAX_D
         // Without serde_json's `preserve_order` its maps are sorted, and text of ours is always an object.
         let sorted = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&self.0);
         sorted.and_then(|sorted| serde_json::to_string(&sorted)).unwrap_or_else(|_| self.0.clone())
-    }
-
-    /// The object as compact JSON; [`RawJson`] writes it into a reply again.
-    pub fn into_string(self) -> String {
-        self.0
     }
 }
 

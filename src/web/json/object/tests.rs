@@ -17,7 +17,7 @@ fn keeps_order_and_values_and_is_compact() {
     assert_eq!(by_serde.as_str(), compact);
     assert_eq!(by_simd, by_serde);
     assert_eq!(to_bytes(&by_simd).unwrap(), compact);
-    assert_eq!(by_simd.into_string(), compact);
+    assert_eq!(by_simd.as_str(), compact);
 }
 
 #[test]
