@@ -24,7 +24,6 @@ pub(crate) const OPERATOR: Actor = Actor { id: BUILT_IN_OPERATOR, role: Role::Op
 /// No account of this id is ever opened.
 pub(crate) const NOWHERE: AccountId = AccountId::from_uuid(Uuid::nil());
 /// The action in every fingerprint.
-const ACTION: &str = "POST /api/v1/transfers";
 /// More rows than any case makes.
 pub(crate) const ALL: u32 = 100_000;
 
@@ -44,7 +43,7 @@ pub(crate) trait Fixture {
 pub(crate) struct Ledger {
     pub(crate) store: Store,
     pub(crate) reader: Reader,
-    pub(crate) writer: Writer,
+    writer: Writer,
     /// What the next commit is told of the time; starts at [`second`] 0.
     pub(crate) clock: Timestamp,
     /// How many ids were made.
@@ -79,7 +78,8 @@ impl Ledger {
 
     /// The place of the ledger after its orderly end.
     pub(crate) fn closed(self) -> Box<dyn Fixture> {
-        let Self { writer, fixture, .. } = self;
+        let Self { store, reader, writer, fixture, .. } = self;
+        drop((reader, store));
         writer.close().unwrap();
         fixture
     }
@@ -106,10 +106,16 @@ impl Ledger {
         self.runtime.block_on(self.writer.commit(commands, self.clock))
     }
 
+    /// The end of the log as the writer's connection sees it.
+    #[track_caller]
+    pub(crate) fn writers_head(&mut self) -> Head {
+        self.runtime.block_on(self.writer.head()).unwrap()
+    }
+
     /// Commits one command.
     #[track_caller]
-    pub(crate) fn decide(&mut self, command: impl Into<Step>) -> Outcome {
-        let Step(command) = command.into();
+    pub(crate) fn decide(&mut self, command: impl Into<AnyCommand>) -> Outcome {
+        let AnyCommand(command) = command.into();
         self.commit(&[command]).remove(0)
     }
 
@@ -191,7 +197,7 @@ impl Ledger {
         TransferRequest {
             actor,
             key: key_of(key),
-            fingerprint: Fingerprint::of_transfer(ACTION, &terms),
+            fingerprint: Fingerprint::of_transfer(&terms),
             id: TransferId::from_uuid(id),
             terms,
             request_id: format!("request-{id}").into(),
@@ -249,27 +255,27 @@ impl Ledger {
 }
 
 /// One command of any kind.
-pub(crate) struct Step(Command);
+pub(crate) struct AnyCommand(Command);
 
-impl From<Command> for Step {
+impl From<Command> for AnyCommand {
     fn from(command: Command) -> Self {
         Self(command)
     }
 }
 
-impl From<RegisterUser> for Step {
+impl From<RegisterUser> for AnyCommand {
     fn from(command: RegisterUser) -> Self {
         Self(Command::RegisterUser(command))
     }
 }
 
-impl From<OpenAccount> for Step {
+impl From<OpenAccount> for AnyCommand {
     fn from(command: OpenAccount) -> Self {
         Self(Command::OpenAccount(command))
     }
 }
 
-impl From<TransferRequest> for Step {
+impl From<TransferRequest> for AnyCommand {
     fn from(command: TransferRequest) -> Self {
         Self(Command::Transfer(command))
     }

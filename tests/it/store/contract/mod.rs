@@ -1,5 +1,7 @@
 //! The cases of the contract, a file a subject. Each takes an empty ledger and knows no database.
 
+#![expect(clippy::needless_pass_by_value, reason = "all cases are called alike, with a ledger of their own")]
+
 pub(crate) mod accounts;
 pub(crate) mod batches;
 pub(crate) mod durability;
@@ -52,7 +54,7 @@ macro_rules! contract_on {
                 a_key_used_for_something_else_is_refused
                 a_key_is_free_again_after_a_day
                 a_key_used_when_the_clock_was_ahead_lives_on
-                a_key_is_not_free_again_when_the_clock_steps_back
+                a_dead_key_does_not_live_again_when_the_clock_steps_back
                 dead_keys_are_dropped_by_later_batches;
             order:
                 time_never_falls_when_the_clock_does
@@ -66,6 +68,7 @@ macro_rules! contract_on {
                 a_query_may_begin_behind_any_number;
             views:
                 a_reader_on_another_thread_sees_whole_batches
+                writer_and_reader_see_one_log
                 an_audit_is_one_view_while_the_ledger_goes_on;
             durability:
                 what_was_committed_outlives_a_writer_that_was_not_closed

@@ -15,7 +15,7 @@ const PURSES: usize = 20;
 /// States of the ledger that the watching thread must have met.
 const STATES: usize = 50;
 /// How long they may take. Far more than they need, for busy machines.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn a_reader_on_another_thread_sees_whole_batches(mut ledger: Ledger) {
     let bank = ledger.bank();
@@ -52,6 +52,15 @@ fn watch(reader: &Reader, bank: AccountId) {
         assert!(paid >= last, "time went back from {last} to {paid}");
         states += usize::from(paid > last);
         last = paid;
+    }
+}
+
+pub(crate) fn writer_and_reader_see_one_log(mut ledger: Ledger) {
+    let (bank, purse) = (ledger.bank(), ledger.purse());
+    for seq in 0..3 {
+        let head = ledger.writers_head();
+        assert_eq!((head, head.seq), (ledger.head(), seq));
+        ledger.pay(bank, purse, 1);
     }
 }
 
