@@ -78,6 +78,8 @@ impl Reader {
 
     /// Entries in descending order of `seq`.
     pub fn entries(&self, wanted: EntryQuery) -> Result<Vec<Entry>, StoreError> {
+        // One snapshot: what is committed between two statements would move the bounds of the first.
+        let _snapshot = self.connection.unchecked_transaction()?;
         let bound = |time: Option<Timestamp>| -> Result<Option<u64>, StoreError> {
             time.map(|time| self.first_seq_at(wanted.account_id, time)).transpose()
         };
