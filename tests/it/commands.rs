@@ -187,3 +187,44 @@ fn a_ledger_of_a_newer_program_is_left_alone() {
         run(data.path(), command).fails(1);
     }
 }
+
+#[test]
+fn of_two_starts_on_one_address_one_is_refused() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = port.to_string();
+    for _ in 0..5 {
+        let data = [new_data(), new_data()];
+        let mut servers = data.each_ref().map(|data| {
+            let mut command = ledger_command(data.path());
+            command.args(["serve", "--listen", &address]).stderr(std::process::Stdio::null());
+            command.spawn().unwrap()
+        });
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let refused = loop {
+            let ended = servers.iter_mut().find_map(|server| server.try_wait().unwrap());
+            if ended.is_some() || std::time::Instant::now() > deadline {
+                break ended;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        for server in &mut servers {
+            let _ = server.kill();
+            server.wait().unwrap();
+        }
+        assert_eq!(refused.and_then(|status| status.code()), Some(1));
+    }
+}
+
+#[test]
+fn a_long_read_of_others_holds_up_neither_posting_nor_the_end() {
+    let mut server = Server::start();
+    let reader = rusqlite::Connection::open(server.data().join("ledger.db")).unwrap();
+    reader.execute_batch("begin; select * from head").unwrap();
+    let begin = std::time::Instant::now();
+    add_user(server.data(), "carol", &[]).ok();
+    server.terminate();
+    assert!(server.wait(std::time::Duration::from_secs(10)).success());
+    // SQLite's own patience with a busy database is 5 s.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(4), "{:?}", begin.elapsed());
+    drop(reader);
+}

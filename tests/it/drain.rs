@@ -41,6 +41,7 @@ on_both_engines!(
     a_request_in_flight_is_finished,
     the_deadline_ends_what_does_not_end,
     a_second_signal_ends_at_once,
+    a_signal_right_after_the_start_drains,
 );
 
 fn server_on(engine: &str, drain_delay_ms: &str, deadline: Duration) -> Server {
@@ -282,4 +283,13 @@ fn a_second_signal_ends_at_once(engine: &str) {
     server.terminate();
     server.wait(LATE);
     server.verify(None);
+}
+
+/// The first request is answered by a server that no signal kills any more.
+fn a_signal_right_after_the_start_drains(engine: &str) {
+    for _ in 0..10 {
+        let mut server = server_on(engine, "0", DEADLINE);
+        server.terminate();
+        assert_eq!(server.wait(DEADLINE + LATE).code(), Some(0));
+    }
 }

@@ -1,10 +1,12 @@
 //! The table of problems: each refusal's status, code and document; how bodies that are not what they
 //! should be are told apart.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{FUNDS, Request, World, assert_members, assert_uuid_v7, euros};
+use crate::support::{FUNDS, Request, Server, World, assert_members, assert_uuid_v7, euros, raw};
 
 const ACCOUNTS: &str = "/api/v1/accounts";
 const TRANSFERS: &str = "/api/v1/transfers";
@@ -209,4 +211,21 @@ async fn text_may_be_spelled_with_escapes_and_space() {
     let body = "\r\n\t { \"name\" : \"\\u00e9\\ud83c\\udfe6\\/\\\"\" , \"currency\" : \"\\u0045UR\" } \n";
     let account = world.operator.post_text(ACCOUNTS, body).send().await.json(201);
     assert_eq!((&account["name"], &account["currency"]), (&json!("é🏦/\""), &json!("EUR")));
+}
+
+/// However little the log lets through, a failure's line names its request.
+#[test]
+fn a_failure_is_logged_under_its_request() {
+    let settings = [("log.filter", "warn,ringledger::app=info"), ("limits.request_timeout_ms", "100")];
+    let server = Server::start_set(&["--bench-endpoints"], &settings);
+    let request = raw::Request::get("/cpu?ms=1000").field("X-Request-Id", "slow-one");
+    let reply = raw::Connection::open(server.address()).call(request.bytes());
+    assert_eq!((reply.status, reply.problem_code().as_str()), (503, "overloaded"));
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut lines = Vec::new();
+    while !lines.iter().any(|line: &String| line.contains("slow-one")) {
+        assert!(Instant::now() < deadline, "{lines:#?}");
+        std::thread::sleep(Duration::from_millis(5));
+        lines.extend(server.log_lines());
+    }
 }

@@ -161,6 +161,11 @@ fn continue_comes_before_the_body_is_sent(engine: &str) {
     let interim = connection.call(request.head());
     assert_eq!(interim.status, 100, "{interim:?}");
     expect_created(&connection.call(ACCOUNT));
+
+    let chunked = books.account_request().field("Content-Type", "application/json");
+    let chunked = chunked.field("Transfer-Encoding", "chunked").field("Expect", "100-continue");
+    assert_eq!(connection.call(chunked.head()).status, 100);
+    expect_created(&connection.call(format!("{:x}\r\n{ACCOUNT}\r\n0\r\n\r\n", ACCOUNT.len())));
     assert_usable(&mut connection);
 }
 

@@ -9,6 +9,9 @@ use crate::support::books::Books;
 use crate::support::on_both_engines;
 use crate::support::raw::Connection;
 
+/// Pipelined requests whose replies fill every buffer between server and client.
+const PIPELINED: usize = 60_000;
+
 /// The deadline that each test sets.
 const DEADLINE: Duration = Duration::from_millis(400);
 /// How much sooner a coarse timer may fire.
@@ -29,6 +32,7 @@ on_both_engines!(
     a_slow_body_that_moves_is_taken,
     an_idle_connection_is_closed_silently,
     use_keeps_a_connection_alive,
+    a_slow_reader_gets_every_pipelined_reply,
     the_deadline_of_a_head_does_not_bind_an_idle_connection,
 );
 
@@ -167,4 +171,21 @@ fn the_deadline_of_a_head_does_not_bind_an_idle_connection(engine: &str) {
     assert_usable(&mut connection);
     sleep(3 * DEADLINE);
     assert_usable(&mut connection);
+}
+
+/// The client reads nothing for longer than both deadlines: the connection is neither idle nor in a head.
+fn a_slow_reader_gets_every_pipelined_reply(engine: &str) {
+    let deadline_ms = DEADLINE.as_millis().to_string();
+    for key in ["limits.head_timeout_ms", "limits.idle_timeout_ms"] {
+        let server = Server::start_set(&["--io", engine], &[(key, &deadline_ms), ("log.access", "off")]);
+        let mut connection = Connection::open(server.address());
+        let mut sender = connection.sender();
+        let sending = std::thread::spawn(move || sender.send(health().repeat(PIPELINED)));
+        sleep(3 * DEADLINE);
+        for number in 0..PIPELINED {
+            let reply = connection.try_reply().unwrap_or_else(|error| panic!("reply {number}: {error}"));
+            assert_eq!(reply.status, 200, "{reply:?}");
+        }
+        sending.join().unwrap();
+    }
 }

@@ -50,6 +50,11 @@ impl Connection {
         Ok(Self { stream, unread: Vec::new() })
     }
 
+    /// A second handle that sends on this connection while this one reads.
+    pub(crate) fn sender(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap(), unread: Vec::new() }
+    }
+
     /// Sends `bytes` in one write.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).unwrap();
