@@ -20,7 +20,7 @@ use ringledger::store::{Location, Store, Writer};
 use uuid::Uuid;
 
 /// Transfers in a batch.
-const BATCHES: [usize; 5] = [1, 16, 64, 256, 4_096];
+const BATCHES: [usize; 6] = [1, 16, 32, 64, 256, 4_096];
 /// How long each size runs in a round.
 const ROUND: Duration = Duration::from_secs(1);
 /// Accounts that money moves between.

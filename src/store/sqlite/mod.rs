@@ -33,9 +33,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read on a core may wait for a lock before its caller gets a 503. Readers of a WAL wait only while
 /// another process recovers it; a core that waits serves nobody.
 const READER_BUSY_TIMEOUT: Duration = Duration::from_millis(5);
-/// The writer's page cache in KiB: it holds the tails of some ten thousand accounts, which every batch touches.
-/// With SQLite's default of 2,000 a batch of 256 reads most of its pages again.
-const WRITER_CACHE_KIB: i64 = 64 << 10;
+/// The writer's page cache in KiB: it holds the tails of a few thousand accounts, which every batch touches. With
+/// SQLite's default of 2,000 a batch of 256 reads most of its pages again (8,400 against 17,000 transfers a
+/// second). More is no better: after a balance of a tree, a commit looks at every page in the cache, and with
+/// 64 MiB batches of 32 were a tenth slower (`cargo bench --bench store`).
+const WRITER_CACHE_KIB: i64 = 16 << 10;
 /// How many statements each connection keeps prepared; more than there are.
 const STATEMENT_CACHE: usize = 32;
 
