@@ -229,15 +229,11 @@ impl FromStr for ExpectedHead {
 
     fn from_str(text: &str) -> Result<Self, BadHead> {
         let (seq, digits) = text.split_once(':').ok_or(BadHead)?;
-        let is_hex = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        // `u64::from_str` would take a sign.
-        if !is_hex || !seq.bytes().all(|digit| digit.is_ascii_digit()) {
+        // The parsers alone would take a sign and a leading 0x.
+        if digits.len() != 64 || !seq.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(BadHead);
         }
-        let mut hash = [0; 32];
-        for (byte, start) in hash.iter_mut().zip((0..).step_by(2)) {
-            *byte = u8::from_str_radix(&digits[start..start + 2], 16).map_err(|_| BadHead)?;
-        }
+        let hash = const_hex::decode_to_array(digits).map_err(|_| BadHead)?;
         Ok(Self { seq: seq.parse().map_err(|_| BadHead)?, hash })
     }
 }

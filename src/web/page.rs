@@ -33,47 +33,21 @@ impl List {
     /// shows them anyway.
     pub fn cursor<const N: usize>(self, key: [u8; N]) -> String {
         const { assert!(N <= MAX_KEY_BYTES, "key too long for a cursor") };
-        let mut text = String::with_capacity(2 * (HEAD_BYTES + N));
-        text.extend([VERSION, self.0].into_iter().chain(key).flat_map(to_hex));
-        text
+        const_hex::encode([&[VERSION, self.0], &key[..]].concat())
     }
 
     /// The key in `cursor`. Each key has exactly one accepted text.
     pub fn key<const N: usize>(self, cursor: &str) -> Result<[u8; N], CursorError> {
         const { assert!(N <= MAX_KEY_BYTES, "key too long for a cursor") };
-        let (pairs, odd) = cursor.as_bytes().as_chunks::<2>();
-        if pairs.len() != HEAD_BYTES + N || !odd.is_empty() {
+        let octets = const_hex::decode(cursor).map_err(|_| CursorError)?;
+        // The decoder also takes capitals and a leading 0x.
+        if const_hex::encode(&octets) != cursor {
             return Err(CursorError);
         }
-        let mut octets = pairs.iter().map(|pair| from_hex(*pair));
-        for expected in [VERSION, self.0] {
-            if octets.next().flatten() != Some(expected) {
-                return Err(CursorError);
-            }
+        match octets.split_at_checked(HEAD_BYTES) {
+            Some(([VERSION, list], key)) if *list == self.0 => key.try_into().map_err(|_| CursorError),
+            _ => Err(CursorError),
         }
-        let mut key = [0; N];
-        for (octet, decoded) in key.iter_mut().zip(octets) {
-            *octet = decoded.ok_or(CursorError)?;
-        }
-        Ok(key)
-    }
-}
-
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
-fn to_hex(octet: u8) -> [char; 2] {
-    [octet >> 4, octet & 15].map(|digit| DIGITS[usize::from(digit)].into())
-}
-
-fn from_hex([high, low]: [u8; 2]) -> Option<u8> {
-    Some(digit(high)? << 4 | digit(low)?)
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
     }
 }
 
