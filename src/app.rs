@@ -223,12 +223,16 @@ impl Server {
             }
             threads.end(Duration::from_millis(settings.shutdown.deadline_ms)).await
         };
+        // The process ends inside the future: were `end` dropped first, it would wait for the pool's running jobs.
+        let cut_short = async {
+            let signal = signals.end().await;
+            // Not by the log, whose thread ends with the process before it has written.
+            eprintln!("ringledger: {signal} while draining: stopping now");
+            std::process::exit(1)
+        };
         let ended = tokio::select! {
             ended = end => ended,
-            signal = signals.end() => {
-                tracing::warn!(signal, "a second signal: stopping now");
-                std::process::exit(1);
-            }
+            never = cut_short => never,
         };
         tracing::info!(dropped_log_lines = logging.dropped_lines(), "stopped");
         ended.and(fault.map_or(Ok(()), Err))

@@ -41,6 +41,7 @@ on_both_engines!(
     a_request_in_flight_is_finished,
     the_deadline_ends_what_does_not_end,
     a_second_signal_ends_at_once,
+    a_second_signal_waits_for_no_running_job,
     a_signal_right_after_the_start_drains,
 );
 
@@ -292,4 +293,40 @@ fn a_signal_right_after_the_start_drains(engine: &str) {
         server.terminate();
         assert_eq!(server.wait(DEADLINE + LATE).code(), Some(0));
     }
+}
+
+/// Jobs run in the idle class, so beside busy cores they would take far longer than their CPU time. (So does the
+/// kernel to end their threads, which is why the log is asked and not the process.)
+fn a_second_signal_waits_for_no_running_job(engine: &str) {
+    let settings = [("shutdown.drain_delay_ms", "60000")];
+    let mut server = Server::start_set(&["--io", engine, "--bench-endpoints"], &settings);
+    let mut connection = rested(&server);
+    let busy = AtomicBool::new(true);
+    let stopping = thread::scope(|scope| {
+        let _jobs = [(); 2].map(|()| {
+            let mut job = Connection::open(server.address());
+            job.send(Request::get("/cpu?ms=1000").bytes());
+            job
+        });
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while busy.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        server.terminate();
+        wait_until_not_ready(&mut connection);
+        server.terminate();
+        let deadline = Instant::now() + LATE;
+        let mut stopping = false;
+        while !stopping && Instant::now() < deadline {
+            thread::sleep(POLL);
+            stopping = server.log_lines().iter().any(|line| line.contains("while draining: stopping now"));
+        }
+        busy.store(false, Ordering::Relaxed);
+        stopping
+    });
+    assert!(stopping, "the server waits for a job");
+    assert_eq!(server.wait(DEADLINE).code(), Some(1));
 }
