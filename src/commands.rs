@@ -12,10 +12,10 @@ use crate::models::posting::Outcome;
 use crate::models::user::BUILT_IN_OPERATOR;
 use crate::models::{Actor, Role, User as Person, Username};
 use crate::services::audit::{self, AuditError, Audited};
-use crate::services::users::{PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS, hash_password, register_command};
+use crate::services::users::{PASSWORD_MAX_BYTES, check_password, hash_password, register_command};
 use crate::services::{Tokens, now};
 use crate::store::Store;
-use crate::telemetry::logging::{self, Format, Logging};
+use crate::telemetry::logging::{self, Format};
 
 /// What the log of a command other than `serve` lets through.
 const COMMAND_LOG: &str = "warn";
@@ -26,43 +26,40 @@ const PROGRESS_EVENTS: u64 = 100_000;
 
 /// Runs a command.
 pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
+    // A completion script needs no settings, so broken ones must not be in its way.
     if let Command::Completions(completions) = &invocation.command {
-        let mut script = Vec::new();
-        clap_complete::generate(completions.shell, &mut crate::cli::definition(), "ringledger", &mut script);
-        return print(format_args!("{}", String::from_utf8_lossy(&script).trim_end()));
+        return complete(completions.shell);
     }
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
     let loaded = config::load(&sources).map_err(|error| AppFailure::Configuration(error.to_string()))?;
     let settings = &loaded.settings;
+    let (format, directives) = match &invocation.command {
+        Command::Serve(_) => (log_format(settings), app::log_directives(settings)),
+        _ => (Format::Human, COMMAND_LOG.to_owned()),
+    };
+    let logging = logging::start(format, &directives)
+        .map_err(|error| AppFailure::Configuration(format!("log.filter: {error}")))?;
     match invocation.command {
         Command::Serve(_) => {
-            let logging = start_log(log_format(settings), &app::log_directives(settings))?;
-            let reload = || match config::load(&sources) {
-                Ok(loaded) => Ok(loaded.settings),
-                Err(error) => Err(error.to_string()),
-            };
-            return app::serve(settings, &reload, &logging);
+            let reload =
+                || config::load(&sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
+            app::serve(settings, &reload, &logging)
         }
-        Command::Config(Config::Show { redacted }) => {
-            return show(&loaded, if redacted { Secrets::Redacted } else { Secrets::Shown });
-        }
-        Command::Config(Config::Check) => return print(format_args!("the settings are valid")),
-        Command::Completions(_) => return Ok(()),
-        Command::Token(_) | Command::User(_) | Command::Migrate(_) | Command::Verify(_) => {}
-    }
-    let _logging = start_log(Format::Human, COMMAND_LOG)?;
-    match invocation.command {
         Command::Token(command) => token(settings, &command),
         Command::User(User::Add(command)) => add_user(settings, &command),
         Command::Migrate(command) => migrate(settings, &command),
         Command::Verify(command) => verify(settings, &command),
-        Command::Serve(_) | Command::Config(_) | Command::Completions(_) => Ok(()),
+        Command::Config(Config::Show { redacted: true }) => show(&loaded, Secrets::Redacted),
+        Command::Config(Config::Show { redacted: false }) => show(&loaded, Secrets::Shown),
+        Command::Config(Config::Check) => print(format_args!("the settings are valid")),
+        Command::Completions(completions) => complete(completions.shell),
     }
 }
 
-fn start_log(format: Format, directives: &str) -> Result<Logging, AppFailure> {
-    logging::start(format, directives)
-        .map_err(|error| AppFailure::Configuration(format!("log.filter: {error}")))
+fn complete(shell: clap_complete::Shell) -> Result<(), AppFailure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut crate::cli::definition(), "ringledger", &mut script);
+    print(format_args!("{}", String::from_utf8_lossy(&script).trim_end()))
 }
 
 const fn log_format(settings: &Settings) -> Format {
@@ -145,11 +142,7 @@ fn read_password() -> Result<SecretString, AppFailure> {
     let mut input = io::Read::take(io::stdin(), PASSWORD_LINE_BYTES);
     io::BufRead::read_line(&mut io::BufReader::new(&mut input), &mut line).map_err(failed)?;
     let password = line.trim_end_matches(['\n', '\r']);
-    if password.chars().count() < PASSWORD_MIN_CHARS || password.len() > PASSWORD_MAX_BYTES {
-        return Err(failed(format!(
-            "the password must be {PASSWORD_MIN_CHARS} characters to {PASSWORD_MAX_BYTES} bytes long"
-        )));
-    }
+    check_password(password).map_err(|error| failed(format!("the password {error}")))?;
     Ok(password.to_owned().into())
 }
 

@@ -12,7 +12,7 @@ use crate::services::accounts::NewAccount;
 use crate::store::EntryQuery;
 use crate::web::call::Call;
 use crate::web::conditional::ETag;
-use crate::web::invalid::{FieldError, Invalid, Pointer};
+use crate::web::invalid::Flaws;
 use crate::web::json::Text;
 use crate::web::page::List;
 use crate::web::reply::Reply;
@@ -170,30 +170,18 @@ fn account_id(call: &Call<'_>) -> Result<AccountId, AppError> {
 
 /// Every flaw of an opening at once, then the currency, which has a code of its own.
 fn checked(body: &Opening<'_>, actor: Actor) -> Result<NewAccount, AppError> {
-    let mut errors = Vec::new();
-    let mut flaw =
-        |member, detail: String| errors.push(FieldError::new(Pointer::root().member(member), detail));
-    let name = body.name.as_ref().map(|name| name.parse::<AccountName>()).transpose();
-    let name = name.unwrap_or_else(|error| {
-        flaw("name", error.to_string());
-        None
-    });
-    let owner = body.owner.as_deref().map(owner).transpose();
-    let owner = owner.unwrap_or_else(|detail| {
-        flaw("owner", detail.to_owned());
-        None
-    });
+    let mut flaws = Flaws::default();
+    let name = flaws.optional("name", body.name.as_ref().map(|name| name.parse()));
+    let owner = flaws.optional("owner", body.owner.as_deref().map(owner));
     let min_balance = match body.min_balance {
         MinBalance::Absent => Some(Money::ZERO),
         MinBalance::Given(least) => least,
     };
     // To a user any other value than 0 is forbidden, which the service says.
     if actor.role == Role::Operator && min_balance.is_some_and(|least| least > Money::ZERO) {
-        flaw("min_balance", "must be 0 or less, or null for no bound".to_owned());
+        flaws.note("min_balance", "must be 0 or less, or null for no bound");
     }
-    if !errors.is_empty() {
-        return Err(Invalid { errors }.into());
-    }
+    flaws.none()?;
     let currency = body.currency.parse().map_err(|_| AppError::CurrencyUnknown)?;
     Ok(NewAccount { currency, name, owner, min_balance })
 }

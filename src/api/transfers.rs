@@ -9,7 +9,7 @@ use crate::models::posting::Outcome;
 use crate::models::transfer::{Description, Reference};
 use crate::models::{AccountId, Amount, Currency, Money, Terms, Timestamp, Transfer, TransferId};
 use crate::web::call::Call;
-use crate::web::invalid::{FieldError, Invalid, Pointer};
+use crate::web::invalid::Flaws;
 use crate::web::json::{JsonObject, RawJson, Text};
 use crate::web::reply::Reply;
 
@@ -107,26 +107,14 @@ pub(super) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
 
 /// Every flaw of an order at once, then the currency, which has a code of its own.
 fn checked(order: Order<'_>) -> Result<Terms, AppError> {
-    let mut errors = Vec::new();
-    let mut flaw =
-        |member, detail: String| errors.push(FieldError::new(Pointer::root().member(member), detail));
-    let description = order.description.as_deref().map(str::parse::<Description>).transpose();
-    let description = description.unwrap_or_else(|error| {
-        flaw("description", error.to_string());
-        None
-    });
-    let reference = order.reference.as_deref().map(str::parse::<Reference>).transpose();
-    let reference = reference.unwrap_or_else(|error| {
-        flaw("reference", error.to_string());
-        None
-    });
+    let mut flaws = Flaws::default();
+    let description = flaws.optional("description", order.description.as_deref().map(str::parse));
+    let reference = flaws.optional("reference", order.reference.as_deref().map(str::parse));
     let pending = order.pending == Some(true);
     if order.timeout_seconds.is_some() && !pending {
-        flaw("timeout_seconds", "must not be set unless pending is true".to_owned());
+        flaws.note("timeout_seconds", "must not be set unless pending is true");
     }
-    if !errors.is_empty() {
-        return Err(Invalid { errors }.into());
-    }
+    flaws.none()?;
     if pending {
         return Err(AppError::NotImplemented("Pending transfers are not built yet."));
     }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Api, AppError, AuthUser};
 use crate::models::{Timestamp, User, UserId, Username};
-use crate::services::users::{PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS};
+use crate::services::users::check_password;
 use crate::web::call::Call;
-use crate::web::invalid::{FieldError, Invalid, Pointer};
+use crate::web::invalid::Flaws;
 use crate::web::json::Text;
 use crate::web::reply::Reply;
 
@@ -55,22 +55,9 @@ pub(super) async fn me(api: &Api, user: AuthUser, _: Call<'_>) -> Answer {
 
 /// Every flaw of a registration at once.
 fn checked(body: &Registration<'_>) -> Result<Username, AppError> {
-    let mut errors = Vec::new();
-    let mut flaw =
-        |member, detail: String| errors.push(FieldError::new(Pointer::root().member(member), detail));
-    let username = body.username.parse::<Username>();
-    if let Err(error) = &username {
-        flaw("username", error.to_string());
-    }
-    let password = &*body.password;
-    if password.chars().count() < PASSWORD_MIN_CHARS || password.len() > PASSWORD_MAX_BYTES {
-        flaw(
-            "password",
-            format!("must be {PASSWORD_MIN_CHARS} characters to {PASSWORD_MAX_BYTES} bytes long"),
-        );
-    }
-    match username {
-        Ok(username) if errors.is_empty() => Ok(username),
-        _ => Err(Invalid { errors }.into()),
-    }
+    let mut flaws = Flaws::default();
+    let username = flaws.optional("username", Some(body.username.parse()));
+    flaws.optional("password", Some(check_password(&body.password)));
+    flaws.none()?;
+    username.ok_or_else(|| AppError::Internal("a username without a flaw is missing".into()))
 }

@@ -12,7 +12,7 @@ use crate::models::{Actor, Role, User, UserId, Username};
 use crate::telemetry::ids::uuid_v7;
 
 /// The shortest password, in characters (NIST SP 800-63B §5.1.1.2).
-pub const PASSWORD_MIN_CHARS: usize = 8;
+const PASSWORD_MIN_CHARS: usize = 8;
 /// The longest password, in bytes: argon2 would take more, but hashing is paid by us.
 pub const PASSWORD_MAX_BYTES: usize = 1_024;
 
@@ -23,6 +23,17 @@ const NOBODY: &str =
 
 /// A password that is never printed and is wiped when it is dropped.
 pub type Password = SecretString;
+
+/// The text cannot be a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be {PASSWORD_MIN_CHARS} characters to {PASSWORD_MAX_BYTES} bytes long")]
+pub struct InvalidPassword;
+
+/// Whether a new password is neither too short nor too long.
+pub fn check_password(password: &str) -> Result<(), InvalidPassword> {
+    let long_enough = password.chars().count() >= PASSWORD_MIN_CHARS;
+    if long_enough && password.len() <= PASSWORD_MAX_BYTES { Ok(()) } else { Err(InvalidPassword) }
+}
 
 /// Hashes a password to a PHC string: argon2id, 19 MiB, two passes, one lane (the first choice of the OWASP
 /// password storage cheat sheet). Takes some 20 ms of CPU time.

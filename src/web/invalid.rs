@@ -88,6 +88,28 @@ impl Invalid {
     }
 }
 
+/// Gathers the flaws of members while they are checked, so that a caller hears of all at once.
+#[derive(Debug, Default)]
+pub struct Flaws(Vec<FieldError>);
+
+impl Flaws {
+    /// Notes a flaw of the top-level member `name`.
+    pub fn note(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
+        self.0.push(FieldError::new(Pointer::root().member(name), detail));
+    }
+
+    /// The value of an optional member; notes why it has none that is valid.
+    pub fn optional<T, E: fmt::Display>(&mut self, name: &str, checked: Option<Result<T, E>>) -> Option<T> {
+        let value = checked?;
+        value.map_err(|error| self.note(name, error.to_string())).ok()
+    }
+
+    /// Ends the checks: an error if anything was noted.
+    pub fn none(self) -> Result<(), Invalid> {
+        if self.0.is_empty() { Ok(()) } else { Err(Invalid { errors: self.0 }) }
+    }
+}
+
 /// `/amount must be an integer; /currency is required`, for logs and as a problem's `detail`.
 fn summary(errors: &[FieldError]) -> String {
     let mut text = String::new();
