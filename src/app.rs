@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api::{Api, routes};
-use crate::config::{IoMode, Live, Settings};
+use crate::config::{BusyPoll, IoMode, Live, Settings};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
@@ -69,7 +69,7 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let lock = location.lock().map_err(failed)?;
     let store = Store::open(&location).map_err(failed)?;
     let key = signing_key(settings)?;
-    let cores = worker_cores(settings);
+    let cores = worker_cores(settings)?;
     // Before anything serves, so that no signal finds its default action.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
@@ -99,14 +99,40 @@ const fn io_mode(mode: IoMode) -> runtime::IoMode {
     }
 }
 
+const fn busy_poll(settings: &Settings) -> runtime::BusyPoll {
+    match settings.runtime.busy_poll {
+        BusyPoll::Off => runtime::BusyPoll::Off,
+        BusyPoll::Adaptive => {
+            runtime::BusyPoll::Adaptive(Duration::from_micros(settings.runtime.busy_poll_us as u64))
+        }
+        BusyPoll::Always => runtime::BusyPoll::Always,
+    }
+}
+
+/// The number of workers. Spinning for ever on every core would leave none to the posting lane, the CPU pool and
+/// the rest of the machine.
+fn worker_count(settings: &Settings, allowed: usize) -> Result<usize, AppFailure> {
+    let spins = settings.runtime.busy_poll == BusyPoll::Always;
+    let wanted = settings.runtime.workers.map(usize::from);
+    let workers = wanted.unwrap_or(if spins { allowed.saturating_sub(1) } else { allowed }).max(1);
+    let online = cores::online();
+    if spins && workers >= online {
+        return Err(AppFailure::Configuration(format!(
+            "runtime.busy_poll: always would take all {online} cores of this machine with {workers} workers; \
+             set runtime.workers to less, or use adaptive"
+        )));
+    }
+    Ok(workers)
+}
+
 /// The core of each worker. More workers than cores share them in turn.
-fn worker_cores(settings: &Settings) -> Vec<Option<CoreId>> {
+fn worker_cores(settings: &Settings) -> Result<Vec<Option<CoreId>>, AppFailure> {
     let allowed = cores::allowed();
-    let workers = settings.runtime.workers.map_or(allowed.len().max(1), usize::from);
+    let workers = worker_count(settings, allowed.len())?;
     if workers > allowed.len() {
         tracing::warn!(workers, cores = allowed.len(), "more workers than cores: they share cores");
     }
-    (0..workers).map(|index| allowed.get(index % allowed.len().max(1)).copied()).collect()
+    Ok((0..workers).map(|index| allowed.get(index % allowed.len().max(1)).copied()).collect())
 }
 
 fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), AppFailure> {
@@ -189,11 +215,13 @@ impl Server {
                 index,
                 core: *core,
                 engine,
+                busy_poll: busy_poll(settings),
                 listener,
                 limits: settings.limits.clone(),
                 access: settings.log.access,
                 api: blueprint.api()?,
                 stage: stage.subscribe(),
+                accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),
                 ended: tells_end.clone(),
             };

@@ -36,10 +36,12 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 20] = [
+const BOUNDS: [Bound; 23] = [
     bound("server.backlog", 1, 65_535, "connections"),
+    bound("server.accept_back_off_ms", 1, 10_000, "ms"),
     bound("auth.token_ttl_s", 1, TOKEN_TTL_MAX_S as u64, "s"),
     bound("runtime.workers", 1, WORKERS_MAX as u64, "threads"),
+    bound("runtime.busy_poll_us", 1, 1_000_000, "µs"),
     bound("shutdown.deadline_ms", 0, HOUR_MS, "ms"),
     bound("shutdown.drain_delay_ms", 0, 10 * MINUTE_MS, "ms"),
     // Below 256 bytes the service's own longest paths would not fit.
@@ -55,6 +57,7 @@ const BOUNDS: [Bound; 20] = [
     bound("limits.request_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("limits.lane_queue", 1, 1_048_576, "commands"),
     bound("limits.cpu_queue", 1, 65_536, "jobs"),
+    bound("limits.in_flight_per_core", 1, 1_000_000, "requests"),
     bound("limits.connections_per_core", 1, 1_000_000, "connections"),
     bound("rate_limit.per_second", 1, 1_000_000, "requests"),
     bound("rate_limit.burst", 1, 1_000_000, "requests"),

@@ -47,11 +47,14 @@ pub struct Server {
     /// Connections that the kernel queues for each core before they are
     /// accepted. Default 1024; the kernel caps it at `net.core.somaxconn`.
     pub backlog: u16,
+    /// Milliseconds that a core stops accepting when descriptors or memory
+    /// are short. Default 100.
+    pub accept_back_off_ms: u32,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), backlog: 1024 }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), backlog: 1024, accept_back_off_ms: 100 }
     }
 }
 
@@ -110,19 +113,39 @@ pub struct Log {
 }
 
 /// `runtime.*`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Runtime {
     /// Worker threads, one pinned to a core each; absent (the default) means
-    /// one for every core that the process may use.
+    /// one for every core that the process may use, less one where
+    /// `busy_poll` is `always`.
     pub workers: Option<u16>,
     /// What carries the sockets. Default `auto`.
     pub io: IoMode,
-    /// Whether an idle core spins. Default `off`.
+    /// Whether an idle worker spins instead of sleeping: `off`, `adaptive`
+    /// (for `busy_poll_us` after the last arrival) or `always`. Spinning
+    /// takes more than half off the latency of a lone request and uses the
+    /// whole core for it, so it is right only where cores are the process's
+    /// own. `always` never takes every core of the machine. Default `off`.
     pub busy_poll: BusyPoll,
+    /// Microseconds that `adaptive` spins after the last arrival. Default 100:
+    /// a client in the same network has answered by then.
+    pub busy_poll_us: u32,
     /// Whether `/plaintext`, `/json` and `/cpu` answer. Default false: `/cpu`
     /// burns a core for anyone who asks.
     pub bench_endpoints: bool,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            io: IoMode::default(),
+            busy_poll: BusyPoll::default(),
+            busy_poll_us: 100,
+            bench_endpoints: false,
+        }
+    }
 }
 
 /// `shutdown.*`
@@ -177,6 +200,8 @@ pub struct Limits {
     pub lane_queue: usize,
     /// Jobs that wait for the CPU pool; beyond it 503. Default 256.
     pub cpu_queue: usize,
+    /// Requests under way on one core; beyond it 503 at once. Default 4096.
+    pub in_flight_per_core: usize,
     /// Open connections of one core; beyond it a new one is closed at once.
     /// Default 16384.
     pub connections_per_core: usize,
@@ -197,6 +222,7 @@ impl Default for Limits {
             request_timeout_ms: 30_000,
             lane_queue: 8192,
             cpu_queue: 256,
+            in_flight_per_core: 4096,
             connections_per_core: 16_384,
         }
     }

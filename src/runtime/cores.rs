@@ -19,6 +19,12 @@ pub fn allowed() -> Vec<CoreId> {
     core_affinity::get_core_ids().unwrap_or_default()
 }
 
+/// How many cores of the machine are in use (`sysconf(3)`, `_SC_NPROCESSORS_ONLN`), whichever of them this
+/// process may run on; 1 when the system does not say.
+pub fn online() -> usize {
+    sys::online_cores().unwrap_or(1)
+}
+
 /// Pins the calling thread to `core` (`sched_setaffinity(2)`).
 ///
 /// Fails when the core is outside the process's cpuset.

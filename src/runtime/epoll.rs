@@ -1,19 +1,24 @@
 //! The same listener and stream on tokio's own sockets, for hosts without `io_uring`. Knows nothing
 //! of HTTP beyond hyper's I/O traits.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, Socket};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tracing::warn;
 
+use super::busy::note_activity;
 use super::listen::empty_queue;
-use super::net::{Kick, Listener, Stream, linger};
+use super::net::{Kick, Listener, Stream, linger, peer_ended};
 
 /// A listening socket on epoll.
 pub struct EpollListener(tokio::net::TcpListener);
@@ -50,15 +55,15 @@ fn adopt((socket, peer): (Socket, SocketAddr)) -> Option<EpollStream> {
 }
 
 /// A TCP connection that reads and writes by system calls of its own. Bounded by the kernel's
-/// send buffer. Writes leave at once, so its kicker has nothing to do.
+/// send buffer. Writes leave at once, so its kicker has nothing to send.
 pub struct EpollStream {
-    io: TokioIo<TcpStream>,
+    io: Rc<RefCell<TokioIo<TcpStream>>>,
     peer: SocketAddr,
 }
 
 impl EpollStream {
     fn new(stream: TcpStream, peer: SocketAddr) -> Self {
-        Self { io: TokioIo::new(stream), peer }
+        Self { io: Rc::new(RefCell::new(TokioIo::new(stream))), peer }
     }
 }
 
@@ -68,25 +73,29 @@ impl Read for EpollStream {
         cx: &mut Context<'_>,
         cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(cx, cursor)
+        let polled = Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, cursor);
+        if polled.is_ready() {
+            note_activity();
+        }
+        polled
     }
 }
 
 impl Write for EpollStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        Pin::new(&mut *self.io.borrow_mut()).poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        Pin::new(&mut *self.io.borrow_mut()).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        Pin::new(&mut *self.io.borrow_mut()).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.io.borrow().is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -94,7 +103,7 @@ impl Write for EpollStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+        Pin::new(&mut *self.io.borrow_mut()).poll_write_vectored(cx, slices)
     }
 }
 
@@ -102,11 +111,17 @@ impl Stream for EpollStream {
     type Kicker = EpollKicker;
 
     fn kicker(&self) -> EpollKicker {
-        EpollKicker
+        EpollKicker(Rc::clone(&self.io))
     }
 
     fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Holds no buffer anyway. Peeks, since readiness that tokio remembers may be out of date.
+    async fn rest(&mut self) -> io::Result<()> {
+        let mut byte = [0];
+        poll_fn(|cx| self.io.borrow().inner().poll_peek(cx, &mut ReadBuf::new(&mut byte))).await.map(drop)
     }
 
     async fn close(mut self) {
@@ -114,11 +129,16 @@ impl Stream for EpollStream {
     }
 }
 
-/// The [`Kick`] of an [`EpollStream`]: every write has left already.
-pub struct EpollKicker;
+/// The [`Kick`] of an [`EpollStream`]: every write has left already. Keeps the descriptor open, so
+/// drop it with the stream.
+pub struct EpollKicker(Rc<RefCell<TokioIo<TcpStream>>>);
 
 impl Kick for EpollKicker {
     fn kick(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+
+    fn peer_ended(&self) -> bool {
+        peer_ended(&SockRef::from(self.0.borrow().inner()))
     }
 }

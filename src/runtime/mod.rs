@@ -14,21 +14,27 @@
 //! `unsafe` lives in this directory only: in `sys`, in `ring::ops` and in the engine's probe.
 
 mod block_on;
+mod busy;
 pub mod cores;
 mod engine;
 mod epoll;
 mod listen;
+mod memory;
 mod net;
 mod pool;
 mod ring;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use block_on::block_on;
+pub use busy::{BusyPoll, busy_poll};
 pub use engine::{Choice, Engine, EngineError, IoMode, RingSetup, choose};
 pub use epoll::{EpollKicker, EpollListener, EpollStream};
 pub use listen::{ListenOptions, Turn, bind, probe_free};
+pub use memory::give_memory_back;
 pub use net::{Kick, Listener, Stream};
 pub use pool::{CpuPool, CpuThreads, PoolError};
 pub use ring::{RingKicker, RingListener, RingStream, WRITE_BOUND};
+pub use turns::Turns;

@@ -3,12 +3,14 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBuf, Write};
+use socket2::SockRef;
 use tokio::time::timeout;
 
 /// How long a closing connection reads on after its last byte was sent. Protects a final reply
@@ -58,13 +60,20 @@ pub trait Stream: Read + Write + Unpin + 'static {
     /// The address of the client.
     fn peer_addr(&self) -> SocketAddr;
 
+    /// Frees its buffers and resolves once there is something to read: bytes, the peer's end or an
+    /// error, which the next read gives. Nothing may be waiting to be sent. Cancel safe, and the
+    /// stream may be used or closed at any moment of it.
+    ///
+    /// Errors: the failure of a receive; the connection is over.
+    fn rest(&mut self) -> impl Future<Output = io::Result<()>>;
+
     /// Sends what is pending, ends the sending side, reads on for at most 1 s or 16 MiB so that
     /// unread bytes do not reset the connection under the last reply, and closes. Immediate if
     /// the peer has ended its side. Never fails: nothing is left to do about it.
     fn close(self) -> impl Future<Output = ()>;
 }
 
-/// Sends what was written to a stream.
+/// Sends what was written to a stream, and sees whether its peer is still there.
 ///
 /// A stream may keep written bytes back, also on `poll_flush`, so that many small replies leave
 /// in one send. Whoever drives a stream calls [`kick`](Kick::kick) after every poll that may have
@@ -77,6 +86,19 @@ pub trait Kick: 'static {
     ///
     /// Errors: the failure of a send, at this and every later kick; the connection is over.
     fn kick(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether the peer has ended its sending side or is gone altogether, as far as that can be
+    /// seen behind what was received: unread bytes hide it. One system call; wakes nobody.
+    fn peer_ended(&self) -> bool;
+}
+
+/// [`Kick::peer_ended`] of any socket (`recv(2)`, MSG_PEEK).
+pub(super) fn peer_ended(socket: &SockRef<'_>) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    match socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
+        Ok(count) => count == 0,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+    }
 }
 
 /// The part of [`Stream::close`] that both engines share. What the peer still sends when a bound

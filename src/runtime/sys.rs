@@ -20,6 +20,13 @@ pub(super) fn thread_cpu_time() -> Duration {
     Duration::new(secs, nanos)
 }
 
+/// How many cores are online (`sysconf(3)`).
+pub(super) fn online_cores() -> Option<usize> {
+    // SAFETY: takes no pointer.
+    let cores = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(cores).ok()
+}
+
 /// Puts the calling thread into `SCHED_IDLE`: it runs only where nothing else wants to
 /// (`sched(7)`).
 pub(super) fn become_idle_class() -> io::Result<()> {

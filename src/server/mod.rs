@@ -6,6 +6,7 @@
 mod body;
 mod connection;
 mod head;
+mod parking;
 mod request;
 mod worker;
 

@@ -17,10 +17,12 @@ use tracing::Instrument;
 
 use super::body::Arriving;
 use super::head;
+use super::parking::Parking;
 use super::worker::Stage;
 use crate::api::routes::BodyRule;
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
 use crate::config::{AccessLog, Limits};
+use crate::runtime::Turns;
 use crate::telemetry::request_id;
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
@@ -28,7 +30,7 @@ use crate::web::reply::Reply;
 use crate::web::router::{Match, Params};
 
 /// The body of a reply.
-pub(super) type ReplyBody = Full<Bytes>;
+pub type ReplyBody = Full<Bytes>;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -36,18 +38,30 @@ const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 const ACCESS_SAMPLE: u64 = 100;
 
 /// What the requests of one worker share.
-pub(super) struct Exchanges {
+pub struct Exchanges {
     api: Api,
     /// Bounds and deadlines.
     pub(super) limits: Limits,
     access: AccessLog,
     answered: Cell<u64>,
     closing: Cell<bool>,
+    /// Turns of the worker's loop.
+    pub(super) turns: Turns,
+    /// Connections at rest.
+    pub(super) parking: Parking,
 }
 
 impl Exchanges {
-    pub(super) const fn new(api: Api, limits: Limits, access: AccessLog) -> Self {
-        Self { api, limits, access, answered: Cell::new(0), closing: Cell::new(false) }
+    pub(super) fn new(api: Api, limits: Limits, access: AccessLog) -> Self {
+        Self {
+            api,
+            limits,
+            access,
+            answered: Cell::new(0),
+            closing: Cell::new(false),
+            turns: Turns::default(),
+            parking: Parking::default(),
+        }
     }
 
     /// Takes note of what the server is doing.

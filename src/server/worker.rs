@@ -17,10 +17,8 @@ use super::request::Exchanges;
 use crate::api::Api;
 use crate::config::{AccessLog, Limits};
 use crate::runtime::cores::{self, CoreId};
-use crate::runtime::{self, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
+use crate::runtime::{self, BusyPoll, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
 
-/// How long accepting rests when descriptors or memory are short, so that it does not spin.
-const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);
 /// How long a draining worker serves connections that rest, before it closes them. A client that has just read
 /// a reply may be sending its next request; it gets an answer and `Connection: close` with it.
 const DRAIN_REST: Duration = Duration::from_millis(250);
@@ -44,6 +42,8 @@ pub struct Worker {
     pub core: Option<CoreId>,
     /// What carries its sockets.
     pub engine: Engine,
+    /// How it waits.
+    pub busy_poll: BusyPoll,
     /// Its own listener.
     pub listener: TcpListener,
     /// Bounds and deadlines.
@@ -54,6 +54,8 @@ pub struct Worker {
     pub api: Api,
     /// What the server is doing.
     pub stage: watch::Receiver<Stage>,
+    /// How long accepting rests when descriptors or memory are short, so that it does not spin.
+    pub accept_back_off: Duration,
     /// How long requests in flight get to end.
     pub drain_deadline: Duration,
     /// Hears when the worker's thread ends, also by a panic.
@@ -107,13 +109,15 @@ impl Worker {
         let mut listener = L::from_std(self.listener).map_err(WorkerError::Listener)?;
         let exchanges = Rc::new(Exchanges::new(self.api, self.limits, self.access));
         let mut stage = self.stage;
-        let mut connections = Connections::new(exchanges);
+        let mut connections = Connections::new(Rc::clone(&exchanges));
+        let mut chores = chores(&exchanges, self.engine, self.busy_poll);
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok(stream) => connections.admit(stream),
-                    Err(error) => back_off(&error).await,
-                },
+                accepted = accept(&mut listener, self.accept_back_off) => {
+                    if let Some(stream) = accepted {
+                        connections.admit(stream);
+                    }
+                }
                 Some(ended) = connections.tasks.join_next() => report(ended),
                 _ = stage.changed() => {
                     let now = *stage.borrow_and_update();
@@ -128,8 +132,20 @@ impl Worker {
             connections.admit(stream);
         }
         connections.drain(self.drain_deadline).await;
+        chores.shutdown().await;
         Ok(())
     }
+}
+
+/// What a worker does beside its connections, for as long as it lives.
+fn chores(exchanges: &Rc<Exchanges>, engine: Engine, busy_poll: BusyPoll) -> JoinSet<()> {
+    let mut chores = JoinSet::new();
+    chores.spawn_local(runtime::busy_poll(engine, busy_poll));
+    let turns = Rc::clone(exchanges);
+    chores.spawn_local(async move { turns.turns.run(engine).await });
+    let parking = Rc::clone(exchanges);
+    chores.spawn_local(async move { parking.parking.tend().await });
+    chores
 }
 
 /// The connections of a worker.
@@ -184,12 +200,17 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-/// Rests after an error that will come again at once; others concern one connection that has gone.
-async fn back_off(error: &io::Error) {
+/// The next connection. Rests after an error that would come again at once; others concern one connection that
+/// has gone.
+async fn accept<L: Listener>(listener: &mut L, back_off: Duration) -> Option<L::Stream> {
+    let error = match listener.accept().await {
+        Ok(stream) => return Some(stream),
+        Err(error) => error,
+    };
     let transient = [libc::ECONNABORTED, libc::EINTR, libc::EPROTO];
-    if error.raw_os_error().is_some_and(|code| transient.contains(&code)) {
-        return;
+    if !error.raw_os_error().is_some_and(|code| transient.contains(&code)) {
+        tracing::warn!(%error, "cannot accept a connection");
+        sleep(back_off).await;
     }
-    tracing::warn!(%error, "cannot accept a connection");
-    sleep(ACCEPT_BACK_OFF).await;
+    None
 }

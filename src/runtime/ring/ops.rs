@@ -23,7 +23,7 @@ pub(super) type Op<B> = InFlightOneshot<Owned<B>, Completed<B>>;
 /// Everything that the kernel may touch until the completion.
 pub(super) struct Owned<B> {
     buffer: B,
-    _socket: Rc<Socket>,
+    _socket: Option<Rc<Socket>>,
     _counted: InFlight,
 }
 
@@ -55,9 +55,9 @@ impl<B: Finish> OneshotOutputTransform for Completed<B> {
 ///
 /// A submission that fails ends the process: tokio-uring panics then, with an operation noted that never
 /// completes, so that the worker could neither go on nor end.
-fn submit<B: Finish>(socket: &Rc<Socket>, buffer: B, entry: io_uring::squeue::Entry) -> Op<B> {
+fn submit<B: Finish>(socket: Option<&Rc<Socket>>, buffer: B, entry: io_uring::squeue::Entry) -> Op<B> {
     let _no_way_back = AbortOnPanic;
-    let owned = Owned { buffer, _socket: Rc::clone(socket), _counted: InFlight::new() };
+    let owned = Owned { buffer, _socket: socket.map(Rc::clone), _counted: InFlight::new() };
     UnsubmittedOneshot::new(owned, Completed(PhantomData), entry).submit()
 }
 
@@ -93,7 +93,47 @@ impl Finish for Incoming {
 pub(super) fn recv(socket: &Rc<Socket>, mut buffer: Vec<u8>) -> Op<Incoming> {
     let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
     let entry = opcode::Recv::new(descriptor(socket), buffer.as_mut_ptr(), length).build();
-    submit(socket, Incoming(buffer), entry)
+    submit(Some(socket), Incoming(buffer), entry)
+}
+
+/// An operation without a buffer.
+pub(super) struct Bare;
+
+impl Finish for Bare {
+    type Output = io::Result<()>;
+
+    fn finish(self, result: io::Result<u32>) -> Self::Output {
+        result.map(drop)
+    }
+}
+
+/// Completes once `socket` can be read without waiting: bytes, the end of the stream or an error
+/// (`poll(2)`). Holds no buffer, so any number of idle connections may wait in one.
+pub(super) fn readable(socket: &Rc<Socket>) -> Op<Bare> {
+    let events = u32::try_from(libc::POLLIN | libc::POLLRDHUP).expect("poll flags are small and positive");
+    let entry = opcode::PollAdd::new(descriptor(socket), events).build();
+    submit(Some(socket), Bare, entry)
+}
+
+/// What can be received without waiting (`recv(2)`, MSG_DONTWAIT): saves a turn of the ring where
+/// something is known to be there.
+pub(super) fn receive_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `buffer` is a live slice of `length` bytes, and the kernel keeps no pointer to it.
+    let count = unsafe { libc::recv(socket.as_raw_fd(), start, length, libc::MSG_DONTWAIT) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Cancels what is in flight on `socket`, which completes with ECANCELED unless it was done just
+/// then. Nobody needs to await the cancelling itself.
+pub(super) fn cancel(socket: &Rc<Socket>) -> Op<Bare> {
+    let entry = opcode::AsyncCancel2::new(types::CancelBuilder::fd(descriptor(socket)).all()).build();
+    submit(Some(socket), Bare, entry)
+}
+
+/// Completes at once, in the next turn of the ring.
+pub(super) fn nop() -> Op<Bare> {
+    submit(None, Bare, opcode::Nop::new().build())
 }
 
 /// Bytes to send, of which the first `sent` have left already.
@@ -126,7 +166,7 @@ pub(super) fn send(socket: &Rc<Socket>, outgoing: Outgoing) -> Op<Outgoing> {
     let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
     let entry =
         opcode::Send::new(descriptor(socket), rest.as_ptr(), length).flags(libc::MSG_NOSIGNAL).build();
-    submit(socket, outgoing, entry)
+    submit(Some(socket), outgoing, entry)
 }
 
 /// Where the kernel writes the address of an accepted peer.
@@ -157,5 +197,5 @@ pub(super) fn accept(socket: &Rc<Socket>) -> Op<Peer> {
     let entry = opcode::Accept::new(descriptor(socket), (&raw mut *storage).cast(), &raw mut *length)
         .flags(libc::SOCK_CLOEXEC)
         .build();
-    submit(socket, Peer(peer), entry)
+    submit(Some(socket), Peer(peer), entry)
 }

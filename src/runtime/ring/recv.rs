@@ -1,5 +1,5 @@
-//! The receiving half of a connection: one receive, kept armed across polls. Knows nothing of
-//! what is received.
+//! The receiving half of a connection: one receive, kept armed across polls, or no buffer at all
+//! while the connection rests. Knows nothing of what is received.
 
 use std::io;
 use std::ops::Range;
@@ -10,7 +10,8 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::ReadBufCursor;
 use socket2::Socket;
 
-use super::ops::{self, Incoming, Op};
+use super::ops::{self, Bare, Incoming, Op};
+use crate::runtime::busy::note_activity;
 
 /// Size of a connection's receive buffer: what one completion brings at most. hyper reads heads
 /// into a buffer of the same size; more would only cost idle memory.
@@ -22,17 +23,22 @@ pub(super) struct RecvHalf {
 }
 
 enum State {
+    /// Part of the buffer waits for a reader; an empty range means that all was read, and then the
+    /// buffer may be missing.
+    Idle { buffer: Vec<u8>, unread: Range<usize> },
     /// The kernel has the buffer.
     Armed(Op<Incoming>),
-    /// Part of the buffer waits for a reader; an empty range means that all was read.
-    Idle { buffer: Vec<u8>, unread: Range<usize> },
+    /// The kernel has the buffer and was asked to give it back.
+    Cancelled(Op<Incoming>),
+    /// The kernel tells when something arrives; there is no buffer.
+    Watched(Op<Bare>),
     /// The peer sends no more.
     Ended,
 }
 
 impl RecvHalf {
     pub(super) fn new(socket: Rc<Socket>) -> Self {
-        Self { socket, state: State::Idle { buffer: vec![0; RECEIVE_BYTES], unread: 0..0 } }
+        Self { socket, state: State::Idle { buffer: Vec::new(), unread: 0..0 } }
     }
 
     /// Gives what has arrived, as much as fits; arms a receive if nothing has. A reader that goes
@@ -56,33 +62,102 @@ impl RecvHalf {
                 }
                 State::Idle { buffer, .. } => {
                     let buffer = std::mem::take(buffer);
+                    let buffer = if buffer.is_empty() { vec![0; RECEIVE_BYTES] } else { buffer };
                     self.state = State::Armed(ops::recv(&self.socket, buffer));
                 }
-                State::Armed(_) => ready!(self.poll_completion(cx))?,
+                State::Armed(_) | State::Cancelled(_) | State::Watched(_) => {
+                    ready!(self.poll_completion(cx))?;
+                }
             }
         }
     }
 
-    /// Ready when no receive is in flight.
+    /// Lets go of the buffer and is ready once there is something to read. Bytes that arrive
+    /// meanwhile are kept for the next read.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return Poll::Ready(Ok(())),
+                State::Idle { buffer, unread } if unread.start < unread.end => {
+                    self.state = State::Idle { buffer, unread };
+                    return Poll::Ready(Ok(()));
+                }
+                State::Idle { .. } => self.state = State::Watched(ops::readable(&self.socket)),
+                State::Armed(op) => {
+                    drop(ops::cancel(&self.socket));
+                    self.state = State::Cancelled(op);
+                }
+                cancelled @ State::Cancelled(_) => {
+                    self.state = cancelled;
+                    ready!(self.poll_completion(cx))?;
+                }
+                watched @ State::Watched(_) => {
+                    self.state = watched;
+                    return self.poll_completion(cx);
+                }
+            }
+        }
+    }
+
+    /// Ready when nothing is in flight.
     pub(super) fn poll_completion(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let State::Armed(op) = &mut self.state else {
-            return Poll::Ready(Ok(()));
-        };
-        let (result, buffer) = ready!(Pin::new(op).poll(cx));
-        let (received, outcome) = match result {
+        match &mut self.state {
+            State::Idle { .. } | State::Ended => Poll::Ready(Ok(())),
+            State::Armed(op) => {
+                let (result, buffer) = ready!(Pin::new(op).poll(cx));
+                Poll::Ready(self.received(result, buffer))
+            }
+            State::Cancelled(op) => {
+                let (result, buffer) = ready!(Pin::new(op).poll(cx));
+                let outcome = self.received(result, buffer);
+                Poll::Ready(outcome.or_else(|error| self.without_buffer(error)))
+            }
+            State::Watched(op) => {
+                let outcome = ready!(Pin::new(op).poll(cx));
+                self.state = State::Idle { buffer: Vec::new(), unread: 0..0 };
+                Poll::Ready(outcome.and_then(|()| self.receive_now()))
+            }
+        }
+    }
+
+    fn received(&mut self, result: io::Result<usize>, buffer: Vec<u8>) -> io::Result<()> {
+        note_activity();
+        let (count, outcome) = match result {
             Ok(0) => {
                 self.state = State::Ended;
-                return Poll::Ready(Ok(()));
+                return Ok(());
             }
             Ok(count) => (count, Ok(())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, Ok(())),
             Err(error) => (0, Err(error)),
         };
-        self.state = State::Idle { buffer, unread: 0..received };
-        Poll::Ready(outcome)
+        self.state = State::Idle { buffer, unread: 0..count };
+        outcome
     }
 
-    pub(super) fn is_armed(&self) -> bool {
-        matches!(self.state, State::Armed(_))
+    /// After a watch has told that there is something.
+    fn receive_now(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; RECEIVE_BYTES];
+        match ops::receive_now(&self.socket, &mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.state = State::Idle { buffer, unread: 0..0 };
+                Ok(())
+            }
+            result => self.received(result, buffer),
+        }
+    }
+
+    /// A cancelled receive gives its memory back.
+    fn without_buffer(&mut self, error: io::Error) -> io::Result<()> {
+        self.state = State::Idle { buffer: Vec::new(), unread: 0..0 };
+        match error.raw_os_error() {
+            Some(libc::ECANCELED) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Whether the kernel holds an operation.
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self.state, State::Armed(_) | State::Cancelled(_) | State::Watched(_))
     }
 }

@@ -3,16 +3,16 @@
 //! peer takes nothing (`ListenOptions::write_stall`).
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use super::ops::{self, Op, Outgoing};
-use crate::runtime::net::Kick;
+use crate::runtime::net::{Kick, peer_ended};
 
 /// Bytes that a connection accepts before its peer has taken any, in total: written but not sent,
 /// and handed to the kernel but not completed. Protects memory from a client that pipelines and
@@ -79,6 +79,23 @@ impl SendHalf {
         let count = bytes.len().min(room);
         self.queued.extend_from_slice(&bytes[..count]);
         Poll::Ready(Ok(count))
+    }
+
+    /// Like [`poll_write`](Self::poll_write) for several slices, so that a large body is copied
+    /// here and nowhere else.
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let room = ready!(self.poll_room(cx))?;
+        let mut left = room;
+        for slice in slices {
+            let count = slice.len().min(left);
+            self.queued.extend_from_slice(&slice[..count]);
+            left -= count;
+        }
+        Poll::Ready(Ok(room - left))
     }
 
     /// How many bytes may be written now, at least one.
@@ -182,6 +199,15 @@ impl SendHalf {
         self.poll_completion(cx).map(|_| ())
     }
 
+    /// Frees the buffers that wait for the next reply.
+    pub(super) fn release(&mut self) {
+        for idle in [&mut self.spare, &mut self.queued] {
+            if idle.is_empty() {
+                *idle = Vec::new();
+            }
+        }
+    }
+
     /// Gives up what is queued and leaves what is in flight to the runtime.
     pub(super) fn abandon(&mut self) {
         self.sending = None;
@@ -201,5 +227,9 @@ pub struct RingKicker(pub(super) Rc<RefCell<SendHalf>>);
 impl Kick for RingKicker {
     fn kick(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().poll_sent(cx)
+    }
+
+    fn peer_ended(&self) -> bool {
+        peer_ended(&SockRef::from(&*self.0.borrow().socket))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -46,7 +46,7 @@ impl RingStream {
 
     /// Makes whatever is in flight complete soon.
     fn cut(&self) {
-        if self.recv.is_armed() || self.send.borrow().is_sending() {
+        if self.recv.is_in_flight() || self.send.borrow().is_sending() {
             // Fails only when the peer has reset the connection, which has the same effect.
             let _ = self.socket.shutdown(Shutdown::Both);
         }
@@ -76,6 +76,18 @@ impl Write for RingStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.send.borrow_mut().poll_shutdown(cx)
     }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.send.borrow_mut().poll_write_vectored(cx, slices)
+    }
 }
 
 impl Stream for RingStream {
@@ -87,6 +99,11 @@ impl Stream for RingStream {
 
     fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    async fn rest(&mut self) -> io::Result<()> {
+        self.send.borrow_mut().release();
+        poll_fn(|cx| self.recv.poll_rest(cx)).await
     }
 
     async fn close(mut self) {

@@ -24,6 +24,12 @@ on_both_engines! {
     closing_gives_up_on_a_peer_that_never_stops
     closing_is_immediate_after_the_peers_end
     peers_are_named
+    resting_ends_with_the_next_byte
+    resting_ends_with_the_stream
+    bytes_that_came_before_the_rest_are_kept
+    a_rest_may_be_given_up_at_any_moment
+    a_resting_stream_can_be_closed_and_dropped
+    the_end_of_a_peer_is_seen_behind_the_last_byte
 }
 
 fn single_bytes_are_echoed<L: OnEngine>() {
@@ -226,4 +232,131 @@ fn a_ring_stream_takes_no_more_than_its_bound() {
         },
         |mut client| drop(client.read_to_end(&mut Vec::new())),
     );
+}
+
+fn resting_ends_with_the_next_byte<L: OnEngine>() {
+    let (received, ()) = serve_one::<L, _, _>(
+        async |mut stream| {
+            let mut received = Vec::new();
+            while received.len() < 20 {
+                stream.rest().await.unwrap();
+                received.extend(read(&mut stream, 64).await.unwrap());
+                write_all(&mut stream, b"!").await.unwrap();
+            }
+            stream.close().await;
+            received
+        },
+        |mut client| {
+            for byte in pattern(20) {
+                client.write_all(&[byte]).unwrap();
+                client.read_exact(&mut [0]).unwrap();
+            }
+        },
+    );
+    assert_eq!(received, pattern(20));
+}
+
+fn resting_ends_with_the_stream<L: OnEngine>() {
+    let (last, ()) = serve_one::<L, _, _>(
+        async |mut stream| {
+            stream.rest().await.unwrap();
+            read(&mut stream, 64).await.unwrap()
+        },
+        drop,
+    );
+    assert_eq!(last, b"");
+}
+
+fn bytes_that_came_before_the_rest_are_kept<L: OnEngine>() {
+    let (received, ()) = serve_one::<L, _, _>(
+        async |mut stream| {
+            let mut received = read(&mut stream, 3).await.unwrap();
+            while received.len() < 10 {
+                stream.rest().await.unwrap();
+                received.extend(read(&mut stream, 3).await.unwrap());
+            }
+            received
+        },
+        |mut client| client.write_all(&pattern(10)).unwrap(),
+    );
+    assert_eq!(received, pattern(10));
+}
+
+/// Rests that are cut off by a timer race with bytes that arrive at random around them.
+fn a_rest_may_be_given_up_at_any_moment<L: OnEngine>() {
+    const BYTES: usize = 2_000;
+    let (received, ()) = serve_one::<L, _, _>(
+        async |mut stream| {
+            let mut received = Vec::new();
+            let mut rounds = 0;
+            while received.len() < BYTES {
+                rounds += 7;
+                let pause = Duration::from_micros(rounds % 300);
+                let _ = timeout(pause, stream.rest()).await;
+                if received.len() % 3 == 0 {
+                    let read_on = timeout(pause, read(&mut stream, 2)).await;
+                    received.extend(read_on.map_or_else(|_| Vec::new(), Result::unwrap));
+                } else {
+                    received.extend(read(&mut stream, 2).await.unwrap());
+                }
+            }
+            received
+        },
+        |mut client| {
+            client.set_nodelay(true).unwrap();
+            for (index, byte) in pattern(BYTES).into_iter().enumerate() {
+                client.write_all(&[byte]).unwrap();
+                if index % 5 == 0 {
+                    thread::sleep(Duration::from_micros(u64::try_from(index % 400).unwrap()));
+                }
+            }
+        },
+    );
+    assert_eq!(received, pattern(BYTES));
+}
+
+fn a_resting_stream_can_be_closed_and_dropped<L: OnEngine>() {
+    for close in [true, false] {
+        let ((), end) = serve_one::<L, _, _>(
+            async |mut stream| {
+                write_all(&mut stream, b"last words").await.unwrap();
+                let kicker = stream.kicker();
+                poll_fn(|cx| kicker.kick(cx)).await.unwrap();
+                assert!(timeout(Duration::from_millis(5), stream.rest()).await.is_err());
+                if close {
+                    stream.close().await;
+                }
+            },
+            |mut client| {
+                let mut words = [0; 10];
+                client.read_exact(&mut words).unwrap();
+                assert_eq!(&words, b"last words");
+                client.read(&mut words).map_or(0, |count| count)
+            },
+        );
+        assert_eq!(end, 0);
+    }
+}
+
+fn the_end_of_a_peer_is_seen_behind_the_last_byte<L: OnEngine>() {
+    let (ends, ()) = serve_one::<L, _, _>(
+        async |mut stream| {
+            let kicker = stream.kicker();
+            let before = kicker.peer_ended();
+            stream.rest().await.unwrap();
+            assert_eq!(read(&mut stream, 64).await.unwrap(), b"x");
+            write_all(&mut stream, b"go").await.unwrap();
+            poll_fn(|cx| kicker.kick(cx)).await.unwrap();
+            while !kicker.peer_ended() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            (before, kicker.peer_ended())
+        },
+        |mut client| {
+            client.write_all(b"x").unwrap();
+            client.read_exact(&mut [0; 2]).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+        },
+    );
+    assert_eq!(ends, (false, true));
 }

@@ -1,0 +1,88 @@
+//! Busy polling: keeping a worker's loop turning, so that what arrives is seen at once and not after
+//! a wake-up. Knows nothing of what arrives.
+//!
+//! A thread that sleeps in the kernel is woken by an interrupt, a scheduler and a context switch,
+//! which is most of the latency of a lone request (62–78 µs beside 25 µs for a loop that turns). The
+//! price is the core: a turning loop uses all of it. So it is off unless asked for, and right only
+//! where the worker's core is its own.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::ring;
+
+/// How a worker waits (`runtime.busy_poll`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusyPoll {
+    /// Asleep.
+    Off,
+    /// Turning for so long after the last activity, then asleep.
+    Adaptive(Duration),
+    /// Turning for ever.
+    Always,
+}
+
+thread_local! {
+    /// Counts the signs of life of this thread's sockets.
+    static ACTIVITY: Cell<u64> = const { Cell::new(0) };
+    static AWAITS_ACTIVITY: RefCell<Option<Waker>> = const { RefCell::new(None) };
+}
+
+/// Notes that a socket of this thread has something to do.
+#[inline]
+pub(super) fn note_activity() {
+    ACTIVITY.set(ACTIVITY.get() + 1);
+    if let Some(waker) = AWAITS_ACTIVITY.take() {
+        waker.wake();
+    }
+}
+
+/// Keeps the loop of this thread turning as `mode` says; resolves never, or at once when there is
+/// nothing to do. Dropping it ends it.
+pub async fn busy_poll(engine: Engine, mode: BusyPoll) {
+    match mode {
+        BusyPoll::Off => {}
+        BusyPoll::Always => loop {
+            turn(engine).await;
+        },
+        BusyPoll::Adaptive(window) => loop {
+            turn_while_active(engine, window).await;
+            activity_after(ACTIVITY.get()).await;
+        },
+    }
+}
+
+async fn turn_while_active(engine: Engine, window: Duration) {
+    let mut seen = ACTIVITY.get();
+    let mut since = Instant::now();
+    while since.elapsed() < window {
+        turn(engine).await;
+        if ACTIVITY.get() != seen {
+            seen = ACTIVITY.get();
+            since = Instant::now();
+        }
+    }
+}
+
+async fn activity_after(seen: u64) {
+    poll_fn(|cx| {
+        if ACTIVITY.get() != seen {
+            return Poll::Ready(());
+        }
+        AWAITS_ACTIVITY.set(Some(cx.waker().clone()));
+        Poll::Pending
+    })
+    .await;
+}
+
+/// One turn of the loop: what is queued is submitted, what has completed is known.
+pub(super) async fn turn(engine: Engine) {
+    match engine {
+        Engine::Uring(_) => ring::next_turn().await,
+        // Resumed after the driver has looked at every socket without waiting.
+        Engine::Epoll => tokio::task::yield_now().await,
+    }
+}

@@ -1,0 +1,206 @@
+//! What a connection has been doing, and what its deadlines make of it. Knows nothing of sockets or of hyper.
+//!
+//! Deadlines cost nothing per request: one timer a connection looks, when it fires, at what is noted here.
+//! (hyper's own head timeout boxes a timer a request and runs on idle connections too.)
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Limits;
+
+/// How long a connection rests before it is parked: longer than a busy client's pause, so that parking costs
+/// only those who rest anyway.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a connection may wait for its client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// For a head, from its first byte or the start of the connection.
+    head: Duration,
+    /// For a request, from the end of the one before.
+    pub(super) idle: Duration,
+}
+
+impl Deadlines {
+    pub(super) const fn of(limits: &Limits) -> Self {
+        Self {
+            head: Duration::from_millis(limits.head_timeout_ms),
+            idle: Duration::from_millis(limits.idle_timeout_ms),
+        }
+    }
+
+    /// How often to look, so that nothing is noticed late.
+    pub(super) fn tick(&self) -> Duration {
+        self.head.min(self.idle).min(PARK_AFTER)
+    }
+}
+
+/// Why a connection ends before its time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("no complete request head in time")]
+    HeadTimeout,
+    #[error("no request in time")]
+    Idle,
+    #[error("the client has gone while its request was under way")]
+    Gone,
+}
+
+/// What to do when the timer of a connection fires.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Nothing until then.
+    LookAgain(Instant),
+    /// Take hyper off: the connection rests.
+    Detach,
+}
+
+/// What a connection has been doing.
+pub(super) struct Activity {
+    /// Requests begun since the start of the connection.
+    begun: Cell<u64>,
+    /// Requests whose reply is not yet made.
+    under_way: Cell<u32>,
+    /// When the last part of a reply was handed on.
+    rests_since: Cell<Instant>,
+    /// Whether hyper holds replies that the stream does not take yet.
+    blocked: Cell<bool>,
+    /// Whether the stream holds replies that the kernel does not take yet.
+    sending: Cell<bool>,
+    /// When the head began that has not ended. A new connection owes one from the start.
+    head_since: Cell<Option<Instant>>,
+    /// Whether no byte came since hyper was put on.
+    silent: Cell<bool>,
+    /// Whether hyper is being taken off, and must leave the socket as it is.
+    detaching: Cell<bool>,
+    /// Whether the client had ended its side at the last look, with a request under way.
+    looked_gone: Cell<bool>,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            begun: Cell::new(0),
+            under_way: Cell::new(0),
+            rests_since: Cell::new(now),
+            blocked: Cell::new(false),
+            sending: Cell::new(false),
+            head_since: Cell::new(Some(now)),
+            silent: Cell::new(true),
+            detaching: Cell::new(false),
+            looked_gone: Cell::new(false),
+        }
+    }
+
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.get()
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.get() > 0
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.get()
+    }
+
+    pub(super) fn is_detaching(&self) -> bool {
+        self.detaching.get()
+    }
+
+    pub(super) fn detach(&self) {
+        self.detaching.set(true);
+    }
+
+    /// When the rest began that a parked connection is in.
+    pub(super) fn rests_since(&self) -> Instant {
+        self.rests_since.get()
+    }
+
+    pub(super) fn bytes_came(&self) {
+        self.silent.set(false);
+        if self.under_way.get() == 0 && self.head_since.get().is_none() {
+            self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    /// Notes what became of a write.
+    pub(super) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        self.blocked.set(polled.is_pending());
+        if polled.is_ready() {
+            self.rests_since.set(Instant::now());
+        }
+    }
+
+    /// Notes whether the stream still holds written bytes.
+    pub(super) fn sends(&self, pending: bool) {
+        self.sending.set(pending);
+    }
+
+    /// Hyper was taken off and had the beginning of a head in its buffer. It came in the segment of an earlier
+    /// request, so no read has told of it; it began before that request's end.
+    pub(super) fn found_head(&self) {
+        self.detaching.set(false);
+        self.head_since.set(Some(self.rests_since.get()));
+    }
+
+    /// Something came for a parked connection: hyper is put on again.
+    pub(super) fn woke(&self) {
+        self.detaching.set(false);
+        self.silent.set(true);
+        self.head_since.set(Some(Instant::now()));
+    }
+
+    /// What to do now, or why the connection ends now. `peer_ended` tells whether the client has ended its side;
+    /// two looks in a row must find that, so that a client that only half-closes still gets a usual reply.
+    pub(super) fn look(&self, deadlines: &Deadlines, peer_ended: bool) -> Result<Next, Ended> {
+        let now = Instant::now();
+        let look_by = |due: Instant| Next::LookAgain(due.min(now + deadlines.tick()));
+        if self.looked_gone.replace(peer_ended) && peer_ended {
+            return Err(Ended::Gone);
+        }
+        // A client that takes its replies slowly is bound by the stall timeout of writes alone.
+        let writing = self.blocked.get() || self.sending.get();
+        if self.is_under_way() || writing || self.detaching.get() {
+            return Ok(look_by(now + deadlines.tick()));
+        }
+        if let Some(since) = self.head_since.get() {
+            let due = since + deadlines.head;
+            return if due <= now { Err(Ended::HeadTimeout) } else { Ok(look_by(due)) };
+        }
+        let since = self.rests_since.get();
+        if since + deadlines.idle <= now {
+            return Err(Ended::Idle);
+        }
+        let park_at = since + deadlines.tick();
+        if park_at <= now { Ok(Next::Detach) } else { Ok(look_by(park_at)) }
+    }
+}
+
+/// A request under way, until its reply is made.
+pub(super) struct UnderWay(Rc<Activity>);
+
+impl UnderWay {
+    pub(super) fn begin(activity: Rc<Activity>) -> Self {
+        activity.begun.set(activity.begun.get() + 1);
+        activity.under_way.set(activity.under_way.get() + 1);
+        activity.head_since.set(None);
+        Self(activity)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+    }
+}
