@@ -22,9 +22,12 @@ pub const MAX_PARAMS: usize = 4;
 /// - `/a` and `/a/` are different paths, and a parameter is never empty.
 /// - Literals are compared as sent, so a path with needless percent-encoding is not found.
 /// - `GET` answers `HEAD` too, and every path answers `OPTIONS`.
+/// - `*`, which asks about the server as a whole (RFC 9110 §9.3.7), knows `OPTIONS` only and allows every method
+///   that any path knows.
 #[derive(Debug)]
 pub struct Router<R> {
     root: Node<R>,
+    asterisk: Endpoint<R>,
 }
 
 /// What a lookup found.
@@ -62,16 +65,23 @@ impl<R> Router<R> {
     /// `HEAD` or `OPTIONS`, which the router derives: errors in the program, found at start-up.
     pub fn new<'t>(routes: impl IntoIterator<Item = (Method, &'t str, R)>) -> Self {
         let mut root = Node::default();
+        let mut methods = Vec::new();
         for (method, template, route) in routes {
+            if !methods.contains(&method) {
+                methods.push(method.clone());
+            }
             root.insert(method, template, route);
         }
-        Self { root }
+        Self { root, asterisk: Endpoint { routes: Vec::new(), allow: allow_of(methods.iter()) } }
     }
 
     /// Looks up `method` on `path`, the path component of the request target as sent.
     pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Match<'a, R> {
         let mut values = Values::default();
-        let found = path.strip_prefix('/').and_then(|rest| self.root.descend(Some(rest), &mut values));
+        let found = match path.strip_prefix('/') {
+            Some(rest) => self.root.descend(Some(rest), &mut values),
+            None => (path == "*").then_some(&self.asterisk),
+        };
         match found {
             Some(endpoint) => endpoint.select(method, values.0),
             None => Match::NotFound,
@@ -138,7 +148,7 @@ impl<R> Default for Node<R> {
     }
 }
 
-/// A path that has routes.
+/// A path that is known.
 #[derive(Debug)]
 struct Endpoint<R> {
     routes: Vec<Route<R>>,

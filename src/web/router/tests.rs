@@ -63,10 +63,12 @@ fn finds_routes() {
 }
 
 #[test]
-fn refuses_what_is_not_in_the_table() {
+fn answers_what_is_not_in_the_table() {
     let cases = [
         (Method::GET, "", "404"),
-        (Method::OPTIONS, "*", "404"),
+        (Method::OPTIONS, "*", "options GET, HEAD, POST, DELETE, OPTIONS"),
+        (Method::GET, "*", "405 GET, HEAD, POST, DELETE, OPTIONS"),
+        (Method::OPTIONS, "**", "404"),
         (Method::GET, "health", "404"),
         (Method::GET, "//", "404"),
         (Method::GET, "/health/", "404"),
