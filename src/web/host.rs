@@ -5,7 +5,7 @@
 use std::net::Ipv6Addr;
 
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, Version};
 
 use super::percent;
 
@@ -32,15 +32,14 @@ pub fn check(version: Version, headers: &HeaderMap) -> Result<(), HostError> {
         (None, _) if version < Version::HTTP_11 => Ok(()),
         (None, _) => Err(HostError::Missing),
         (Some(_), Some(_)) => Err(HostError::Repeated),
-        (Some(value), None) if is_host(value) => Ok(()),
+        (Some(value), None) if value.to_str().is_ok_and(is_host) => Ok(()),
         (Some(_), None) => Err(HostError::Malformed),
     }
 }
 
-fn is_host(value: &HeaderValue) -> bool {
-    let Ok(text) = value.to_str() else {
-        return false;
-    };
+/// Whether `text` is a host with or without a port: a value of the field, or the authority of an absolute
+/// target. Userinfo is neither (RFC 9110 §4.2.4).
+pub fn is_host(text: &str) -> bool {
     if let Some(literal) = text.strip_prefix('[') {
         let Some((address, port)) = literal.split_once(']') else {
             return false;
@@ -70,6 +69,8 @@ fn is_reg_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn checked(version: Version, values: &[&[u8]]) -> Result<(), HostError> {

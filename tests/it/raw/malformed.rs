@@ -1,29 +1,17 @@
 //! Heads that RFC 9112 forbids. What follows one cannot be told apart from its body, so the connection ends.
 
-use super::{health, server_on};
+use super::{only_reply, server_on};
 use crate::support::Server;
 use crate::support::on_both_engines;
-use crate::support::raw::{Connection, Reply};
+use crate::support::raw::Connection;
 
 on_both_engines!(
     a_malformed_head_is_400_and_the_end,
     exactly_one_valid_host_is_needed,
     a_length_that_is_none_is_400_and_the_end,
-    length_and_chunks_together_end_the_connection,
     an_unknown_transfer_coding_ends_the_connection,
     noise_is_400_and_the_end,
 );
-
-/// Sends `bytes` with a good request behind it; the one reply, after which the connection must be over.
-fn only_reply(server: &Server, bytes: &[u8]) -> Reply {
-    let mut connection = Connection::open(server.address());
-    connection.send([bytes, &health()].concat());
-    let shown = String::from_utf8_lossy(bytes);
-    let reply = connection.try_reply().unwrap_or_else(|error| panic!("{shown:?}: {error}"));
-    let next = connection.try_reply();
-    assert!(next.is_err(), "{shown:?} was followed by another reply: {next:?}");
-    reply
-}
 
 fn assert_400(server: &Server, heads: &[&str]) {
     for head in heads {
@@ -87,20 +75,6 @@ fn a_length_that_is_none_is_400_and_the_end(engine: &str) {
         &server,
         &["POST /health HTTP/1.1\r\nHost: ledger\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n"],
     );
-}
-
-/// A front that goes by the length and a back that goes by the chunks would see different requests, so
-/// RFC 9112 §6.1 has the connection closed after the one reply, whatever that is.
-fn length_and_chunks_together_end_the_connection(engine: &str) {
-    let server = server_on(engine);
-    let fields = [
-        "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 6\r\n",
-    ];
-    for fields in fields {
-        let request = format!("POST /health HTTP/1.1\r\nHost: ledger\r\n{fields}\r\n0\r\n\r\n");
-        only_reply(&server, request.as_bytes());
-    }
 }
 
 fn an_unknown_transfer_coding_ends_the_connection(engine: &str) {
