@@ -1,10 +1,11 @@
-//! Request bodies: collected whole, within a bound of bytes and of patience.
+//! Request bodies: collected whole, within a bound of bytes and of patience. Trailers are dropped unread
+//! (RFC 9110 §6.5.1), so none can pass for a field of the head.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use tokio::time::timeout;
 
 use crate::api::AppError;
@@ -17,12 +18,16 @@ pub(super) struct Arriving {
     incoming: Incoming,
     /// Whether the last frame was seen; hyper does not tell it of a chunked body.
     ended: bool,
+    /// Whether trailers came. hyper ends their section at the next empty line that ends in CRLF, but takes a bare
+    /// LF inside for a line end too; one who lets the section end there sees a request in the rest of it. Nothing
+    /// tells us which it was, so a connection does not outlive trailers.
+    has_trailers: bool,
 }
 
 impl Arriving {
     pub(super) fn new(incoming: Incoming) -> Self {
         let ended = incoming.is_end_stream();
-        Self { incoming, ended }
+        Self { incoming, ended, has_trailers: false }
     }
 
     /// The whole body. A declared length beyond the bound is refused before anything is read, so that a client
@@ -51,11 +56,10 @@ impl Arriving {
         Ok(whole.freeze())
     }
 
-    /// Reads away what is left of a refused request's body, so that the connection can go on. Returns whether it
-    /// can.
+    /// Reads away what is left of the body, so that the connection can go on. Returns whether it can.
     pub(super) async fn discard(&mut self, bound_bytes: usize, expects_continue: bool) -> bool {
         if self.ended {
-            return true;
+            return !self.has_trailers;
         }
         if expects_continue || self.declares_more_than(bound_bytes) {
             return false;
@@ -67,21 +71,23 @@ impl Arriving {
             }
             Some(())
         };
-        matches!(timeout(DISCARD_TIMEOUT, all).await, Ok(Some(())))
+        matches!(timeout(DISCARD_TIMEOUT, all).await, Ok(Some(()))) && !self.has_trailers
     }
 
     fn declares_more_than(&self, bound_bytes: usize) -> bool {
         self.incoming.size_hint().lower() > bound_bytes as u64
     }
 
-    /// The next piece of data; trailers are passed over.
+    /// The next piece of data.
     async fn next(&mut self, stall: Duration) -> Result<Option<Bytes>, AppError> {
         while !self.ended {
             let frame = timeout(stall, self.incoming.frame()).await.map_err(|_| AppError::BodyTimeout)?;
             let frame = frame.transpose().map_err(|_| AppError::BodyBroken)?;
             self.ended = frame.is_none() || self.incoming.is_end_stream();
-            if let Some(data) = frame.and_then(|frame| frame.into_data().ok()) {
-                return Ok(Some(data));
+            match frame.map(Frame::into_data) {
+                Some(Ok(data)) => return Ok(Some(data)),
+                Some(Err(_trailers)) => self.has_trailers = true,
+                None => {}
             }
         }
         Ok(None)
