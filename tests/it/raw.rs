@@ -2,10 +2,12 @@
 //!
 //! Every case runs on both engines.
 
+mod fields;
 mod framing;
 mod limits;
 mod malformed;
 mod same_key;
+mod smuggling;
 mod targets;
 mod timeouts;
 
