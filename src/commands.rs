@@ -15,7 +15,7 @@ use crate::services::audit::{self, AuditError, Audited};
 use crate::services::users::{PASSWORD_MAX_BYTES, check_password, hash_password, register_command};
 use crate::services::{Tokens, now};
 use crate::store::Store;
-use crate::telemetry::logging::{self, Format};
+use crate::telemetry::logging::{self, Format, LoggingError};
 
 /// What the log of a command other than `serve` lets through.
 const COMMAND_LOG: &str = "warn";
@@ -37,8 +37,10 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
         Command::Serve(_) => (log_format(settings), app::log_directives(settings)),
         _ => (Format::Human, COMMAND_LOG.to_owned()),
     };
-    let logging = logging::start(format, &directives)
-        .map_err(|error| AppFailure::Configuration(format!("log.filter: {error}")))?;
+    let logging = logging::start(format, &directives).map_err(|error| match error {
+        LoggingError::Directives(error) => AppFailure::Configuration(format!("log.filter: {error}")),
+        LoggingError::Thread(_) => AppFailure::Failed(error.to_string()),
+    })?;
     match invocation.command {
         Command::Serve(_) => {
             let reload =

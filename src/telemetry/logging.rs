@@ -1,20 +1,20 @@
 //! The log: where lines go, in which format, and what is let through.
 //!
 //! Lines go to standard error, so that standard output belongs to the results of commands. A thread of its own
-//! writes them: a slow terminal or pipe never holds up a core. When its queue is full, lines are dropped and
-//! counted.
+//! writes them (`log_writer`): a slow terminal or pipe never holds up a core.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
-/// Lines that wait for the writer. At 200 bytes a line it bounds the memory to some 13 MB.
-const QUEUE_LINES: usize = 65_536;
+use super::access::{AccessLines, Admission, Sampling, Style};
+use super::log_writer::{self, DroppedLines, LineWriter, LogQueue, WriterThread};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,31 @@ pub enum Format {
     Human,
 }
 
+impl Format {
+    fn style(self) -> Style {
+        let terminal = io::stderr().is_terminal();
+        match self {
+            Self::Json => Style::Json,
+            Self::Auto if !terminal => Style::Json,
+            // https://no-color.org
+            Self::Auto | Self::Human => Style::Human {
+                color: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            },
+        }
+    }
+}
+
+/// Why logging does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The directives cannot be read.
+    #[error(transparent)]
+    Directives(#[from] ParseError),
+    /// The system gives no thread for the writer.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(#[from] io::Error),
+}
+
 /// The subscriber below the layer that writes lines.
 type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 
@@ -34,34 +59,38 @@ type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 #[derive(Debug)]
 pub struct Logging {
     filter: reload::Handle<EnvFilter, Registry>,
-    dropped: ErrorCounter,
-    _writer: WorkerGuard,
+    style: Style,
+    access: Arc<Admission>,
+    queue: Arc<LogQueue>,
+    _writer: WriterThread,
 }
 
 /// Starts logging for the process. `directives` is a level or a list as `EnvFilter` reads it.
-///
-/// Errors when the directives cannot be read.
-pub fn start(format: Format, directives: &str) -> Result<Logging, ParseError> {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(QUEUE_LINES)
-        .thread_name("log-writer")
-        .finish(std::io::stderr());
-    let dropped = writer.error_counter();
-    let (filter, handle) = reload::Layer::new(parse(directives)?);
-    tracing_subscriber::registry().with(filter).with(lines(format, writer)).init();
-    Ok(Logging { filter: handle, dropped, _writer: guard })
+pub fn start(format: Format, directives: &str) -> Result<Logging, LoggingError> {
+    let (subscriber, logging) = build(format.style(), directives, io::stderr())?;
+    subscriber.init();
+    logging.access.ask();
+    Ok(logging)
 }
 
-fn lines(format: Format, writer: NonBlocking) -> Box<dyn Layer<Filtered> + Send + Sync> {
-    let terminal = std::io::stderr().is_terminal();
-    let human = format == Format::Human || (format == Format::Auto && terminal);
+/// A log that writes to `sink`, and what passes lines to it.
+fn build(
+    style: Style,
+    directives: &str,
+    sink: impl Write + Send + 'static,
+) -> Result<(impl Subscriber + Send + Sync, Logging), LoggingError> {
+    let (filter, handle) = reload::Layer::new(parse(directives)?);
+    let (queue, writer) = log_writer::start(sink)?;
+    let subscriber =
+        tracing_subscriber::registry().with(filter).with(lines(style, LineWriter(Arc::clone(&queue))));
+    Ok((subscriber, Logging { filter: handle, style, access: Arc::default(), queue, _writer: writer }))
+}
+
+fn lines(style: Style, writer: LineWriter) -> Box<dyn Layer<Filtered> + Send + Sync> {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    if human {
-        // https://no-color.org
-        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        layer.with_ansi(color).boxed()
-    } else {
-        layer.json().flatten_event(true).with_span_list(false).boxed()
+    match style {
+        Style::Human { color } => layer.with_ansi(color).boxed(),
+        Style::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
     }
 }
 
@@ -75,11 +104,54 @@ impl Logging {
         let filter = parse(directives)?;
         // The layer lives as long as the process.
         let _ = self.filter.reload(filter);
+        self.access.ask();
         Ok(())
+    }
+
+    /// The access lines of one core, for the thread that serves it. `core` is its number in the lines.
+    pub fn access_lines(&self, core: usize, sampling: Sampling) -> AccessLines {
+        AccessLines::new(Arc::clone(&self.queue), Arc::clone(&self.access), self.style, core, sampling)
+    }
+
+    /// The count of dropped lines, for whoever reports it.
+    pub fn dropped(&self) -> DroppedLines {
+        self.queue.dropped().clone()
     }
 
     /// Lines dropped so far because the writer did not keep up.
     pub fn dropped_lines(&self) -> usize {
-        self.dropped.dropped_lines()
+        self.queue.dropped().count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::access::Line;
+    use super::super::log_writer::tests::Written;
+    use super::*;
+
+    #[test]
+    fn a_new_filter_reaches_access_lines_that_are_already_in_use() {
+        const ACCESS_ONLY: &str = "off,ringledger::access=info";
+        let (sink, written) = mpsc::channel();
+        let (subscriber, logging) = build(Style::Json, "info", Written(sink)).unwrap();
+        let lines = logging.access_lines(0, Sampling::All);
+        let duration = Duration::from_micros(1);
+        let line = Line { id: "a", trace: None, method: "GET", route: None, status: 200, duration };
+        tracing::subscriber::with_default(subscriber, || {
+            logging.access.ask();
+            for (directives, id) in [("info", "A"), ("warn", "B"), (ACCESS_ONLY, "C"), ("off", "D")] {
+                logging.set_filter(directives).unwrap();
+                lines.record(&Line { id, ..line });
+            }
+        });
+        drop((lines, logging));
+        let text = String::from_utf8(written.iter().collect::<Vec<_>>().concat()).unwrap();
+        let seen: Vec<_> =
+            text.lines().map(|line| line.split("\"id\":").nth(1).unwrap()[..3].to_owned()).collect();
+        assert_eq!(seen, ["\"A\"", "\"C\""]);
     }
 }

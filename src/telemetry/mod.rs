@@ -1,7 +1,11 @@
-//! What the process tells about itself: log lines and the ids that tie them together.
+//! What the process tells about itself: log lines and the ids that tie lines together.
 //!
 //! A leaf that knows nothing of the domain or of HTTP semantics.
 
+pub mod access;
 pub mod ids;
+mod log_writer;
 pub mod logging;
 pub mod request_id;
+
+pub use log_writer::DroppedLines;

@@ -1,0 +1,71 @@
+//! RFC 3339 times with microseconds, cheap for one that writes many of them in a second.
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+/// A time with a fraction of zeros, for a clock that RFC 3339 cannot say: before 1970 or beyond year 9999.
+const EPOCH: &[u8; 27] = b"1970-01-01T00:00:00.000000Z";
+/// Where the digits of the fraction stand.
+const FRACTION: Range<usize> = 20..26;
+
+/// The last time that was asked for, as text. A time of the same second changes six digits only.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    /// Since 1970.
+    second: u64,
+    text: [u8; EPOCH.len()],
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Self { second: 0, text: *EPOCH }
+    }
+}
+
+impl Stamp {
+    /// A time as `2026-02-03T04:05:06.000007Z`, in ASCII.
+    pub(super) fn at(&mut self, time: SystemTime) -> &[u8] {
+        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if self.second != since_epoch.as_secs() {
+            self.second = since_epoch.as_secs();
+            self.text = whole_second(self.second).unwrap_or(*EPOCH);
+        }
+        let mut rest = since_epoch.subsec_micros();
+        for digit in self.text[FRACTION].iter_mut().rev() {
+            *digit = b"0123456789"[(rest % 10) as usize];
+            rest /= 10;
+        }
+        &self.text
+    }
+}
+
+/// The second with a fraction of zeros.
+fn whole_second(second: u64) -> Option<[u8; EPOCH.len()]> {
+    let time = Timestamp::from_second(i64::try_from(second).ok()?).ok()?;
+    format!("{time:.6}").into_bytes().try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_microseconds() {
+        let mut stamp = Stamp::default();
+        for (since_epoch, text) in [
+            (Duration::ZERO, "1970-01-01T00:00:00.000000Z"),
+            (Duration::new(1_770_091_506, 7_999), "2026-02-03T04:05:06.000007Z"),
+            (Duration::new(1_770_091_506, 999_999_999), "2026-02-03T04:05:06.999999Z"),
+            (Duration::new(1_770_091_507, 0), "2026-02-03T04:05:07.000000Z"),
+            (Duration::new(1_770_091_506, 120_000_000), "2026-02-03T04:05:06.120000Z"),
+            (Duration::from_secs(1 << 40), "1970-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(stamp.at(SystemTime::UNIX_EPOCH + since_epoch), text.as_bytes());
+        }
+        assert_eq!(stamp.at(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), EPOCH);
+    }
+}
