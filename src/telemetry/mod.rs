@@ -1,4 +1,4 @@
-//! What the process tells about itself: log lines and the ids that tie lines together.
+//! What the process tells about itself: log lines, metrics, and the ids that tie lines together.
 //!
 //! A leaf that knows nothing of the domain or of HTTP semantics.
 
@@ -6,6 +6,7 @@ pub mod access;
 pub mod ids;
 mod log_writer;
 pub mod logging;
+pub mod metrics;
 pub mod request_id;
 
 pub use log_writer::DroppedLines;
