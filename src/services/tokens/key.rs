@@ -1,0 +1,127 @@
+//! The signing key and the file that holds it.
+//!
+//! Owns how a key is made, kept private and named. Knows nothing of tokens.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretSlice};
+use sha2::{Digest, Sha256};
+
+/// The name of the key file in the data directory.
+pub const KEY_FILE: &str = "signing.key";
+/// Bytes of a key: as many as HMAC-SHA-256 gives security for (RFC 7518 §3.2).
+pub(super) const KEY_BYTES: usize = 32;
+
+/// The key that signs tokens.
+#[derive(Debug, Clone)]
+pub struct SigningKey {
+    secret: SecretSlice<u8>,
+    id: String,
+}
+
+/// Why there is no signing key. All are faults of the set-up.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or made.
+    #[error("cannot use the signing key {}: {source}", path.display())]
+    Io {
+        /// The key file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file does not hold 64 hexadecimal digits.
+    #[error("{} is not a signing key: it must hold 64 hexadecimal digits (openssl rand -hex 32)", .0.display())]
+    Malformed(PathBuf),
+    /// Others can read the file.
+    #[error("the signing key {} can be read by others (mode {mode:03o}): chmod 600 it", path.display())]
+    Exposed {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+impl SigningKey {
+    /// Reads the key of a file that must exist.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let io_error = |source| KeyError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io_error)?;
+        let mode = file.metadata().map_err(io_error)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError::Exposed { path: path.to_owned(), mode });
+        }
+        let mut hex = String::new();
+        file.take(1_024).read_to_string(&mut hex).map_err(io_error)?;
+        let secret =
+            const_hex::decode_to_array(hex.trim()).map_err(|_| KeyError::Malformed(path.to_owned()))?;
+        Ok(Self::from_secret(secret))
+    }
+
+    /// Reads the key of a file, or makes both with mode 0600. Two programs that start at once get one key.
+    pub fn read_or_make(path: &Path) -> Result<Self, KeyError> {
+        match make_key_file(path) {
+            Ok(()) => tracing::info!(path = %path.display(), "made a new signing key"),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(KeyError::Io { path: path.to_owned(), source }),
+        }
+        Self::read(path)
+    }
+
+    pub(super) fn from_secret(secret: [u8; KEY_BYTES]) -> Self {
+        let digest = Sha256::digest(secret);
+        let id = const_hex::encode(&digest[..8]);
+        Self { secret: secret.to_vec().into(), id }
+    }
+
+    /// The key's public name, its `kid`: the start of its SHA-256.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The key itself, for those that sign and verify.
+    pub(super) fn secret(&self) -> &[u8] {
+        self.secret.expose_secret()
+    }
+}
+
+/// Writes the key beside its place and links it there, so that nobody reads half a key.
+fn make_key_file(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mut secret = [0; KEY_BYTES];
+    getrandom::fill(&mut secret)?;
+    let hex = const_hex::encode(secret);
+    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let written = writeln!(file, "{hex}").and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
+    std::fs::remove_file(&draft)?;
+    linked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_kept_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(KEY_FILE);
+        let made = SigningKey::read_or_make(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(SigningKey::read_or_make(&path).unwrap().id(), made.id());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(matches!(SigningKey::read(&path), Err(KeyError::Exposed { mode: 0o644, .. })));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::write(&path, "short").unwrap();
+        assert!(matches!(SigningKey::read(&path), Err(KeyError::Malformed(_))));
+    }
+}
