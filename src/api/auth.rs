@@ -7,6 +7,9 @@ use super::AppError;
 use crate::models::{Actor, Role};
 use crate::services::Tokens;
 
+/// The scheme and the space that ends it; more spaces may follow (RFC 6750 §2.1, RFC 9110 §11.4).
+const SCHEME: &[u8] = b"Bearer ";
+
 /// A caller with a valid token. There is no other way to get one.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthUser(Actor);
@@ -32,17 +35,23 @@ impl AuthUser {
     }
 }
 
-fn bearer_token(headers: &HeaderMap) -> Result<&str, AppError> {
+/// The token as sent, unchecked: a token seen before is known by its bytes, without a look at each of them.
+fn bearer_token(headers: &HeaderMap) -> Result<&[u8], AppError> {
     let mut sent = headers.get_all(AUTHORIZATION).iter();
     let value = sent.next().ok_or(AppError::Unauthenticated { presented: false })?;
-    let refused = AppError::Unauthenticated { presented: true };
-    if sent.next().is_some() {
-        return Err(refused);
+    match value.as_bytes().split_at_checked(SCHEME.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && sent.next().is_none() => {
+            Ok(without_leading_spaces(token))
+        }
+        _ => Err(AppError::Unauthenticated { presented: true }),
     }
-    match value.to_str().ok().and_then(|value| value.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim_start_matches(' ')),
-        _ => Err(refused),
+}
+
+fn without_leading_spaces(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = text {
+        text = rest;
     }
+    text
 }
 
 #[cfg(test)]
@@ -58,12 +67,14 @@ mod tests {
         for (value, token) in [
             ("Bearer abc", Some("abc")),
             ("bearer  abc", Some("abc")),
+            ("Bearer ", Some("")),
+            ("Bearer\tabc", None),
             ("Basic abc", None),
             ("Bearer", None),
             ("", None),
         ] {
             headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
-            assert_eq!(bearer_token(&headers).ok(), token, "{value}");
+            assert_eq!(bearer_token(&headers).ok(), token.map(str::as_bytes), "{value}");
         }
         headers.append(AUTHORIZATION, HeaderValue::from_static("Bearer def"));
         assert!(bearer_token(&headers).is_err());

@@ -1,10 +1,13 @@
 //! Tokens: JWTs (RFC 7519) signed with HMAC-SHA-256, checked as RFC 8725 asks.
 //!
 //! One algorithm is compiled in, so a token cannot choose another; `kid`, `iss`, `aud`, `exp`, `nbf` and
-//! `sub` are all required and checked.
+//! `sub` are all required and checked. A token that was found valid is remembered for a while.
 
+mod cache;
 mod hs256;
 mod key;
+
+use std::cell::RefCell;
 
 use jsonwebtoken::crypto::CryptoProvider;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ServiceError;
 use crate::models::{Actor, Role, UserId};
+use cache::{Cache, Lifetime};
 use hs256::HS256_ONLY;
 pub use key::{KEY_FILE, KeyError, SigningKey};
 
@@ -37,13 +41,29 @@ struct Claims {
 #[error("the token is not valid")]
 pub struct InvalidToken;
 
+impl Claims {
+    /// The caller that the token names.
+    const fn actor(&self) -> Actor {
+        Actor { id: self.sub, role: self.role }
+    }
+
+    /// When [`Validation`] lets the token through, with the leeway it was told.
+    const fn lifetime(&self) -> Lifetime {
+        Lifetime { from_s: self.nbf.saturating_sub(LEEWAY_S), until_s: self.exp.saturating_add(LEEWAY_S) }
+    }
+}
+
 /// Makes and verifies tokens.
+///
+/// It is one core's own, for it remembers the tokens that it found valid. A clone, and one made anew for
+/// another key, remembers none.
 #[derive(Clone)]
 pub struct Tokens {
     header: Header,
     signing: EncodingKey,
     verifying: DecodingKey,
     validation: Validation,
+    verified: RefCell<Cache>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -68,6 +88,7 @@ impl Tokens {
             signing: EncodingKey::from_secret(key.secret()),
             verifying: DecodingKey::from_secret(key.secret()),
             validation,
+            verified: RefCell::new(Cache::new()),
         }
     }
 
@@ -87,15 +108,25 @@ impl Tokens {
             .map_err(|error| ServiceError::Internal(format!("cannot sign a token: {error}")))
     }
 
-    /// Who a token speaks for.
-    pub fn verify(&self, token: &str) -> Result<Actor, InvalidToken> {
+    /// Who a token speaks for; `token` is its text as sent.
+    pub fn verify(&self, token: &[u8]) -> Result<Actor, InvalidToken> {
+        let known = self.verified.borrow().find(token, jsonwebtoken::get_current_timestamp());
+        known.map_or_else(|| self.verify_anew(token), Ok)
+    }
+
+    fn verify_anew(&self, token: &[u8]) -> Result<Actor, InvalidToken> {
+        let claims = self.claims(token)?;
+        self.verified.borrow_mut().insert(token, claims.actor(), claims.lifetime());
+        Ok(claims.actor())
+    }
+
+    fn claims(&self, token: &[u8]) -> Result<Claims, InvalidToken> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken)?;
         if header.kid != self.header.kid {
             return Err(InvalidToken);
         }
-        let data = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)
-            .map_err(|_| InvalidToken)?;
-        Ok(Actor { id: data.claims.sub, role: data.claims.role })
+        let data = jsonwebtoken::decode(token, &self.verifying, &self.validation);
+        data.map(|data| data.claims).map_err(|_| InvalidToken)
     }
 }
 
@@ -118,15 +149,20 @@ mod tests {
         jsonwebtoken::encode(header, claims, &tokens(1).signing).unwrap()
     }
 
+    /// What tokens of the first key, none of them remembered, are taken for.
+    fn verified(token: &str) -> Result<Actor, InvalidToken> {
+        tokens(1).verify(token.as_bytes())
+    }
+
     #[test]
     fn a_token_speaks_for_its_user() {
         let token = tokens(1).issue(actor(), 60).unwrap();
-        assert_eq!(tokens(1).verify(&token), Ok(actor()));
-        assert_eq!(tokens(2).verify(&token), Err(InvalidToken), "another key");
+        assert_eq!(verified(&token), Ok(actor()));
+        assert_eq!(tokens(2).verify(token.as_bytes()), Err(InvalidToken), "another key");
         let tampered = token.replace('.', ".A");
-        assert_eq!(tokens(1).verify(&tampered), Err(InvalidToken));
+        assert_eq!(verified(&tampered), Err(InvalidToken));
         for text in ["", ".", "..", "a.b.c", &"x".repeat(10_000)] {
-            assert_eq!(tokens(1).verify(text), Err(InvalidToken));
+            assert_eq!(verified(text), Err(InvalidToken));
         }
     }
 
@@ -138,7 +174,7 @@ mod tests {
             "iss": ISSUER, "aud": ISSUER, "sub": actor().id, "role": "operator",
             "iat": now, "nbf": now, "exp": now + 60,
         });
-        assert_eq!(tokens(1).verify(&signed(&good, &claims)), Ok(actor()));
+        assert_eq!(verified(&signed(&good, &claims)), Ok(actor()));
         let wrong = [
             ("iss", serde_json::json!("other")),
             ("aud", serde_json::json!("other")),
@@ -150,14 +186,14 @@ mod tests {
         for (claim, value) in wrong {
             let mut changed = claims.clone();
             changed[claim] = value;
-            assert_eq!(tokens(1).verify(&signed(&good, &changed)), Err(InvalidToken), "{claim} wrong");
+            assert_eq!(verified(&signed(&good, &changed)), Err(InvalidToken), "{claim} wrong");
             changed.as_object_mut().unwrap().remove(claim);
-            assert_eq!(tokens(1).verify(&signed(&good, &changed)), Err(InvalidToken), "{claim} absent");
+            assert_eq!(verified(&signed(&good, &changed)), Err(InvalidToken), "{claim} absent");
         }
         let other_kid = Header { kid: Some("other".into()), ..good.clone() };
-        assert_eq!(tokens(1).verify(&signed(&other_kid, &claims)), Err(InvalidToken));
+        assert_eq!(verified(&signed(&other_kid, &claims)), Err(InvalidToken));
         let no_kid = Header { kid: None, ..good };
-        assert_eq!(tokens(1).verify(&signed(&no_kid, &claims)), Err(InvalidToken));
+        assert_eq!(verified(&signed(&no_kid, &claims)), Err(InvalidToken));
     }
 
     #[test]
@@ -165,7 +201,71 @@ mod tests {
         let token = tokens(1).issue(actor(), 60).unwrap();
         let (_, rest) = token.split_once('.').unwrap();
         for header in ["eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0", "eyJhbGciOiJIUzUxMiIsInR5cCI6IkpXVCJ9"] {
-            assert_eq!(tokens(1).verify(&format!("{header}.{rest}")), Err(InvalidToken));
+            assert_eq!(verified(&format!("{header}.{rest}")), Err(InvalidToken));
+        }
+    }
+
+    #[test]
+    fn a_token_is_remembered_by_who_verified_it() {
+        let first = tokens(1);
+        let token = first.issue(actor(), 60).unwrap();
+        let known = |tokens: &Tokens| {
+            let now_s = jsonwebtoken::get_current_timestamp();
+            tokens.verified.borrow().find(token.as_bytes(), now_s)
+        };
+        assert_eq!(known(&first), None);
+        for _ in 0..2 {
+            assert_eq!(first.verify(token.as_bytes()), Ok(actor()));
+            assert_eq!(known(&first), Some(actor()));
+        }
+        assert_eq!(known(&first.clone()), None, "another core has its own");
+
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let forged = format!("{}A.{signature}", &message[..message.len() - 1]);
+        assert_eq!(first.verify(forged.as_bytes()), Err(InvalidToken));
+        assert_eq!(known(&first), Some(actor()));
+    }
+
+    #[test]
+    fn what_is_refused_is_not_remembered() {
+        let other = tokens(2).issue(actor(), 60).unwrap();
+        let tokens = tokens(1);
+        assert_eq!(tokens.verify(other.as_bytes()), Err(InvalidToken));
+        let now_s = jsonwebtoken::get_current_timestamp();
+        assert_eq!(tokens.verified.borrow().find(other.as_bytes(), now_s), None);
+    }
+
+    #[test]
+    fn a_remembered_token_ends_in_the_second_in_which_the_validator_refuses_it() {
+        let tokens = tokens(1);
+        // Tries again until the clock has stood still between the two judgements.
+        let judged = |nbf_in_s: i64, exp_in_s: i64| loop {
+            let now = jsonwebtoken::get_current_timestamp();
+            let at = |in_s| now.saturating_add_signed(in_s);
+            let claims = Claims {
+                iss: ISSUER.into(),
+                aud: ISSUER.into(),
+                sub: actor().id,
+                role: actor().role,
+                iat: now,
+                nbf: at(nbf_in_s),
+                exp: at(exp_in_s),
+            };
+            let token = jsonwebtoken::encode(&tokens.header, &claims, &tokens.signing).unwrap();
+            let let_through = tokens.claims(token.as_bytes()).is_ok();
+            if jsonwebtoken::get_current_timestamp() == now {
+                return (let_through, claims.lifetime().includes(now));
+            }
+        };
+        let leeway = i64::try_from(LEEWAY_S).unwrap();
+        for (nbf_in_s, exp_in_s, valid) in [
+            (0, 60, true),
+            (-60, -leeway, true),
+            (-60, -leeway - 1, false),
+            (leeway, 60, true),
+            (leeway + 1, 60, false),
+        ] {
+            assert_eq!(judged(nbf_in_s, exp_in_s), (valid, valid), "nbf {nbf_in_s}, exp {exp_in_s}");
         }
     }
 }
