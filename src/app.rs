@@ -6,6 +6,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api::{Api, routes};
-use crate::config::{BusyPoll, IoMode, Live, Settings};
+use crate::config::{AccessLog, BusyPoll, IoMode, Live, Settings};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
@@ -21,7 +22,9 @@ use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
 use crate::services::{PostingLane, Services, SigningKey, Tokens};
 use crate::store::{Location, Store};
+use crate::telemetry::access::Sampling;
 use crate::telemetry::logging::Logging;
+use crate::telemetry::metrics::{CoreMetrics, Metrics};
 
 /// Why the program does not do what it was asked to; the kind is the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +79,9 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let (address, listeners) = bind(settings, cores.len())?;
     let (lane, lane_thread) = start_lane(&store, settings)?;
     let (pool, pool_threads) = start_pool(settings)?;
-    let blueprint = Blueprint { settings, store, tokens: Tokens::new(&key), lane, pool };
-    let server = Server::start(&blueprint, choice.engine, &cores, listeners)?;
+    let (metrics, tallies) = metrics(settings, cores.len(), logging);
+    let blueprint = Blueprint { settings, store, tokens: Tokens::new(&key), lane, pool, metrics };
+    let server = Server::start(&blueprint, choice.engine, &cores, listeners, tallies, logging)?;
     // The lane ends when the last handle to it is gone; from here on only the workers hold one.
     drop(blueprint);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
@@ -162,6 +166,22 @@ fn start_pool(settings: &Settings) -> Result<(CpuPool, CpuThreads), AppFailure> 
     CpuPool::start(threads, settings.limits.cpu_queue).map_err(failed)
 }
 
+/// What is counted, and what each worker counts with.
+fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
+    let rows = routes::labels(settings.runtime.bench_endpoints);
+    let (metrics, tallies) = Metrics::new(env!("CARGO_PKG_VERSION"), rows, 0..workers, logging.dropped());
+    (Arc::new(metrics), tallies)
+}
+
+const fn sampling(access: AccessLog) -> Sampling {
+    match access {
+        AccessLog::All => Sampling::All,
+        AccessLog::Sampled => Sampling::OneInHundred,
+        AccessLog::Errors => Sampling::Errors,
+        AccessLog::Off => Sampling::Off,
+    }
+}
+
 /// What every worker's interface is made from.
 struct Blueprint<'a> {
     settings: &'a Settings,
@@ -169,6 +189,7 @@ struct Blueprint<'a> {
     tokens: Tokens,
     lane: PostingLane,
     pool: CpuPool,
+    metrics: Arc<Metrics>,
 }
 
 impl Blueprint<'_> {
@@ -186,6 +207,8 @@ impl Blueprint<'_> {
             services,
             open_registration: settings.auth.open_registration,
             token_ttl_s: settings.auth.token_ttl_s,
+            metrics: Arc::clone(&self.metrics),
+            metrics_public: settings.metrics.public,
             draining: false.into(),
         })
     }
@@ -205,12 +228,14 @@ impl Server {
         engine: Engine,
         cores: &[Option<CoreId>],
         listeners: Vec<TcpListener>,
+        tallies: Vec<CoreMetrics>,
+        logging: &Logging,
     ) -> Result<Self, AppFailure> {
         let stage = watch::Sender::new(Stage::Serving);
         let (tells_end, ended) = mpsc::channel(cores.len());
         let settings = blueprint.settings;
         let mut workers = Vec::with_capacity(cores.len());
-        for (index, (core, listener)) in cores.iter().zip(listeners).enumerate() {
+        for (index, ((core, listener), metrics)) in cores.iter().zip(listeners).zip(tallies).enumerate() {
             let worker = Worker {
                 index,
                 core: *core,
@@ -218,7 +243,8 @@ impl Server {
                 busy_poll: busy_poll(settings),
                 listener,
                 limits: settings.limits.clone(),
-                access: settings.log.access,
+                access: logging.access_lines(index, sampling(settings.log.access)),
+                metrics,
                 api: blueprint.api()?,
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),

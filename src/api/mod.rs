@@ -9,6 +9,7 @@ mod bench;
 pub mod error;
 mod health;
 mod idempotency;
+mod metrics;
 mod paging;
 pub mod routes;
 mod tokens;
@@ -16,12 +17,14 @@ mod transfers;
 mod users;
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 pub use auth::AuthUser;
 pub use error::AppError;
 pub use routes::{Endpoint, Route};
 
 use crate::services::Services;
+use crate::telemetry::metrics::Metrics;
 use crate::web::reply::Reply;
 use crate::web::router::Router;
 
@@ -38,6 +41,10 @@ pub struct Api {
     pub open_registration: bool,
     /// Life of a token in seconds.
     pub token_ttl_s: u32,
+    /// What all cores have counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether anyone may read that.
+    pub metrics_public: bool,
     /// Whether the server has begun to drain: then `/ready` says no.
     pub draining: Cell<bool>,
 }

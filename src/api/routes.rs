@@ -4,12 +4,15 @@ use std::pin::Pin;
 
 use http::Method;
 
-use super::{Answer, Api, AuthUser, accounts, bench, health, tokens, transfers, users};
+use super::{Answer, Api, AuthUser, accounts, bench, health, metrics, tokens, transfers, users};
+use crate::telemetry::metrics::RowLabels;
 use crate::web::call::Call;
 use crate::web::router::Router;
 
 /// One row of the table.
 pub struct Route {
+    /// Its number in the table; metrics count by it.
+    pub row: usize,
     /// The path with its parameters; logs and metrics know a request by it.
     pub template: &'static str,
     /// What body it takes.
@@ -43,6 +46,7 @@ pub enum Endpoint {
 }
 
 const JSON: &[&str] = &["application/json"];
+const METRICS: &[&str] = &["text/plain", "application/openmetrics-text"];
 const TEXT: &[&str] = &["text/plain"];
 
 /// A row for anyone.
@@ -59,33 +63,48 @@ macro_rules! user {
     };
 }
 
+/// A row as it is written down.
+type Row = (Method, &'static str, BodyRule, &'static [&'static str], Endpoint);
+
+/// Method and path of each route, in the order of [`Route::row`].
+pub fn labels(bench_endpoints: bool) -> Vec<RowLabels> {
+    let label = |(method, template, ..): Row| RowLabels { method: method.to_string(), route: template.into() };
+    rows(bench_endpoints).into_iter().map(label).collect()
+}
+
 /// The routes. `bench_endpoints` adds those that serve load tests.
 pub fn router(bench_endpoints: bool) -> Router<Route> {
+    let rows = rows(bench_endpoints).into_iter().enumerate();
+    Router::new(rows.map(|(row, (method, template, body, produces, endpoint))| {
+        (method, template, Route { row, template, body, produces, endpoint })
+    }))
+}
+
+fn rows(bench_endpoints: bool) -> Vec<Row> {
     use BodyRule::{Json, None};
     let get = Method::GET;
     let post = Method::POST;
     #[rustfmt::skip] // one line a row
     let mut rows = vec![
-        (&post, "/api/v1/users", Json, JSON, public!(users::register)),
-        (&get, "/api/v1/users/me", None, JSON, user!(users::me)),
-        (&post, "/api/v1/tokens", Json, JSON, public!(tokens::issue)),
-        (&post, "/api/v1/accounts", Json, JSON, user!(accounts::open)),
-        (&get, "/api/v1/accounts", None, JSON, user!(accounts::list)),
-        (&get, "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
-        (&get, "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
-        (&post, "/api/v1/transfers", Json, JSON, user!(transfers::create)),
-        (&get, "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
-        (&get, "/health", None, JSON, Endpoint::Now(health::health)),
-        (&get, "/ready", None, JSON, public!(health::ready)),
+        (post.clone(), "/api/v1/users", Json, JSON, public!(users::register)),
+        (get.clone(), "/api/v1/users/me", None, JSON, user!(users::me)),
+        (post.clone(), "/api/v1/tokens", Json, JSON, public!(tokens::issue)),
+        (post.clone(), "/api/v1/accounts", Json, JSON, user!(accounts::open)),
+        (get.clone(), "/api/v1/accounts", None, JSON, user!(accounts::list)),
+        (get.clone(), "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
+        (get.clone(), "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
+        (post.clone(), "/api/v1/transfers", Json, JSON, user!(transfers::create)),
+        (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
+        (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
+        (get.clone(), "/metrics", None, METRICS, Endpoint::Now(metrics::scrape)),
+        (get.clone(), "/ready", None, JSON, public!(health::ready)),
     ];
     if bench_endpoints {
-        rows.push((&get, "/plaintext", None, TEXT, Endpoint::Now(bench::plaintext)));
-        rows.push((&get, "/json", None, JSON, Endpoint::Now(bench::json)));
-        rows.push((&get, "/cpu", None, JSON, public!(bench::cpu)));
+        rows.push((get.clone(), "/plaintext", None, TEXT, Endpoint::Now(bench::plaintext)));
+        rows.push((get.clone(), "/json", None, JSON, Endpoint::Now(bench::json)));
+        rows.push((get.clone(), "/cpu", None, JSON, public!(bench::cpu)));
     }
-    Router::new(rows.into_iter().map(|(method, template, body, produces, endpoint)| {
-        (method.clone(), template, Route { template, body, produces, endpoint })
-    }))
+    rows
 }
 
 #[cfg(test)]

@@ -184,8 +184,8 @@ pub struct Limits {
     /// connection, to the end of the head; then the connection is closed.
     /// Default 10000.
     pub head_timeout_ms: u64,
-    /// Milliseconds without a byte of an unfinished body; then 408.
-    /// Default 10000.
+    /// Milliseconds that a body may take to arrive, with another second for
+    /// each 16 KiB of it; then 408. Default 10000.
     pub body_timeout_ms: u64,
     /// Milliseconds that a connection may rest between requests; then it is
     /// closed. Default 75000.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::AppError;
 
+/// Bytes a second that earn a body more time than its deadline. Lets a large body take longer on a slow line and
+/// ends one that comes by the byte, however long it is declared to be.
+const BYTES_PER_SECOND: u32 = 16 * 1024;
 /// How long a refused request's body may take to arrive before the connection is given up instead.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -31,13 +34,15 @@ impl Arriving {
     }
 
     /// The whole body. A declared length beyond the bound is refused before anything is read, so that a client
-    /// that expects `100 Continue` is spared the upload.
-    pub(super) async fn collect(&mut self, bound_bytes: usize, stall: Duration) -> Result<Bytes, AppError> {
+    /// that expects `100 Continue` is spared the upload. It must have come within `allowed`, and another second
+    /// for each 16 KiB of it.
+    pub(super) async fn collect(&mut self, bound_bytes: usize, allowed: Duration) -> Result<Bytes, AppError> {
         let too_large = AppError::PayloadTooLarge(bound_bytes);
         if self.declares_more_than(bound_bytes) {
             return Err(too_large);
         }
-        let Some(first) = self.next(stall).await? else {
+        let begin = Instant::now();
+        let Some(first) = self.next(begin + allowed).await? else {
             return Ok(Bytes::new());
         };
         if first.len() > bound_bytes {
@@ -47,7 +52,7 @@ impl Arriving {
             return Ok(first);
         }
         let mut whole = BytesMut::from(first);
-        while let Some(data) = self.next(stall).await? {
+        while let Some(data) = self.next(begin + allowed + earned(whole.len())).await? {
             if whole.len() + data.len() > bound_bytes {
                 return Err(too_large);
             }
@@ -66,12 +71,13 @@ impl Arriving {
         }
         let all = async {
             let mut left = bound_bytes;
-            while let Some(data) = self.next(DISCARD_TIMEOUT).await.ok()? {
+            let due = Instant::now() + DISCARD_TIMEOUT;
+            while let Some(data) = self.next(due).await.ok()? {
                 left = left.checked_sub(data.len())?;
             }
             Some(())
         };
-        matches!(timeout(DISCARD_TIMEOUT, all).await, Ok(Some(()))) && !self.has_trailers
+        all.await.is_some() && !self.has_trailers
     }
 
     fn declares_more_than(&self, bound_bytes: usize) -> bool {
@@ -79,9 +85,9 @@ impl Arriving {
     }
 
     /// The next piece of data.
-    async fn next(&mut self, stall: Duration) -> Result<Option<Bytes>, AppError> {
+    async fn next(&mut self, due: Instant) -> Result<Option<Bytes>, AppError> {
         while !self.ended {
-            let frame = timeout(stall, self.incoming.frame()).await.map_err(|_| AppError::BodyTimeout)?;
+            let frame = timeout_at(due, self.incoming.frame()).await.map_err(|_| AppError::BodyTimeout)?;
             let frame = frame.transpose().map_err(|_| AppError::BodyBroken)?;
             self.ended = frame.is_none() || self.incoming.is_end_stream();
             match frame.map(Frame::into_data) {
@@ -92,4 +98,9 @@ impl Arriving {
         }
         Ok(None)
     }
+}
+
+/// The time that so many bytes are worth.
+fn earned(bytes: usize) -> Duration {
+    Duration::from_secs(bytes as u64) / BYTES_PER_SECOND
 }

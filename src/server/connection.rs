@@ -33,6 +33,7 @@ const TURN_REQUESTS: u64 = 64;
 
 /// Serves a connection to its end. Parked and resting connections end when `closing` turns true.
 pub async fn serve<S: Stream>(stream: S, exchanges: Rc<Exchanges>, mut closing: watch::Receiver<bool>) {
+    let _open = exchanges.metrics.connection_opens();
     let activity = Rc::new(Activity::new());
     let mut watched = Watched::new(stream, Rc::clone(&activity));
     loop {

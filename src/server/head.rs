@@ -15,7 +15,7 @@ use crate::web::host;
 
 /// Bytes of a method. The longest that is registered with IANA has 17; nobody means anything by a longer one,
 /// and its text would go into the log.
-const METHOD_BYTES: usize = 32;
+pub(super) const METHOD_BYTES: usize = 32;
 
 /// Checks, in this order: bounds, the form of the target, `Host`, `Transfer-Encoding`, `Expect`.
 pub(super) fn check(head: &Parts, limits: &Limits) -> Result<(), AppError> {

@@ -10,4 +10,6 @@ mod parking;
 mod request;
 mod worker;
 
+pub use connection::serve;
+pub use request::{Exchanges, ReplyBody};
 pub use worker::{Stage, Worker, WorkerError};

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::body::Arriving;
 use super::head;
@@ -21,8 +21,10 @@ use super::parking::Parking;
 use super::worker::Stage;
 use crate::api::routes::BodyRule;
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
-use crate::config::{AccessLog, Limits};
+use crate::config::Limits;
 use crate::runtime::Turns;
+use crate::telemetry::access::{AccessLines, Line};
+use crate::telemetry::metrics::CoreMetrics;
 use crate::telemetry::request_id;
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
@@ -34,16 +36,15 @@ pub type ReplyBody = Full<Bytes>;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-/// One in this many requests leaves an access line when `log.access` is `sampled`.
-const ACCESS_SAMPLE: u64 = 100;
-
 /// What the requests of one worker share.
 pub struct Exchanges {
     api: Api,
     /// Bounds and deadlines.
     pub(super) limits: Limits,
-    access: AccessLog,
-    answered: Cell<u64>,
+    /// The access lines of this core.
+    pub(super) access: AccessLines,
+    /// What this core counts.
+    pub(super) metrics: CoreMetrics,
     closing: Cell<bool>,
     /// Turns of the worker's loop.
     pub(super) turns: Turns,
@@ -52,12 +53,13 @@ pub struct Exchanges {
 }
 
 impl Exchanges {
-    pub(super) fn new(api: Api, limits: Limits, access: AccessLog) -> Self {
+    /// What answers on one core, and what it leaves behind of each request.
+    pub fn new(api: Api, limits: Limits, access: AccessLines, metrics: CoreMetrics) -> Self {
         Self {
             api,
             limits,
             access,
-            answered: Cell::new(0),
+            metrics,
             closing: Cell::new(false),
             turns: Turns::default(),
             parking: Parking::default(),
@@ -73,32 +75,35 @@ impl Exchanges {
     /// Answers a request, whatever it is.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let begin = Instant::now();
+        let _in_flight = self.metrics.request_begins();
         let (head, incoming) = request.into_parts();
         let mut body = Arriving::new(incoming);
-        let id = request_id::adopt_or_make(head.headers.get(REQUEST_ID).map(HeaderValue::as_bytes));
-        let trace = head.headers.get(TRACE_PARENT).and_then(|value| request_id::trace_id(value.as_bytes()));
-        // At the level of errors, so that whatever the log lets through names its request.
-        let span =
-            tracing::error_span!("request", %id, trace, method = %head.method, route = tracing::field::Empty);
+        let id_field = id_field(&head.headers);
+        let id = id_field.to_str().unwrap_or_default();
+        let record = Record { head: &head, id, route: Cell::new(None) };
+        // Spans that nobody asked for would cost each request more than its handler.
+        let span = tracing::debug_span!("request", id, method = record.method());
         let answering = async {
             tracing::debug!(path = head.uri.path(), "request begins");
-            let (reply, ends_connection) = match self.reply(&head, &mut body, &id).await {
+            let (reply, ends_connection) = match self.reply(&record, &mut body).await {
                 Ok(reply) => (reply, false),
                 Err(error) => {
-                    error.log();
+                    record.span().in_scope(|| error.log());
                     let ends_connection = error.ends_connection();
-                    (error.into_reply(&id), ends_connection)
+                    (error.into_reply(id), ends_connection)
                 }
             };
             let keep_alive = !ends_connection && self.may_go_on(&head, &mut body).await;
-            self.record(reply.status, begin.elapsed());
-            response(reply, &id, keep_alive)
+            (reply, keep_alive)
         };
-        answering.instrument(span).await
+        let (reply, keep_alive) = answering.instrument(span).await;
+        self.leave(&record, reply.status, begin.elapsed());
+        response(reply, id_field, keep_alive)
     }
 
-    /// Route, user, body, handler.
-    async fn reply(&self, head: &Parts, body: &mut Arriving, id: &str) -> Result<Reply, AppError> {
+    /// Route, bound, user, body, handler.
+    async fn reply(&self, record: &Record<'_>, body: &mut Arriving) -> Result<Reply, AppError> {
+        let head = record.head;
         head::check(head, &self.limits)?;
         let (route, params) = match self.api.router.find(&head.method, head.uri.path()) {
             Match::Found { route, params } => (route, params),
@@ -108,7 +113,8 @@ impl Exchanges {
             }
             Match::NotFound => return Err(AppError::NotFound),
         };
-        tracing::Span::current().record("route", route.template);
+        record.route.set(Some((route.row, route.template)));
+        self.admit(route)?;
         let user = match route.endpoint {
             Endpoint::User(_) => Some(AuthUser::from_headers(&head.headers, &self.api.services.tokens)?),
             Endpoint::Now(_) | Endpoint::Public(_) => None,
@@ -117,7 +123,21 @@ impl Exchanges {
             return Err(AppError::NotAcceptable);
         }
         let body = self.body(head, route, body).await?;
-        self.handle(route, user, call(head, params, body, id)).await
+        self.handle(route, user, call(head, params, body, record.id)).await
+    }
+
+    /// Refuses what would wait with too many others. What answers at once waits for nobody.
+    fn admit(&self, route: &Route) -> Result<(), AppError> {
+        match route.endpoint {
+            Endpoint::Now(_) => Ok(()),
+            Endpoint::Public(_) | Endpoint::User(_) => {
+                let in_flight = usize::try_from(self.metrics.in_flight()).unwrap_or(usize::MAX);
+                if in_flight > self.limits.in_flight_per_core {
+                    return Err(AppError::Overloaded("Too many requests are under way."));
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn body(&self, head: &Parts, route: &Route, body: &mut Arriving) -> Result<Bytes, AppError> {
@@ -125,8 +145,8 @@ impl Exchanges {
             BodyRule::None => Ok(Bytes::new()),
             BodyRule::Json if !is_plain_json(&head.headers) => Err(AppError::UnsupportedMediaType),
             BodyRule::Json => {
-                let stall = Duration::from_millis(self.limits.body_timeout_ms);
-                body.collect(self.limits.body_bytes, stall).await
+                let allowed = Duration::from_millis(self.limits.body_timeout_ms);
+                body.collect(self.limits.body_bytes, allowed).await
             }
         }
     }
@@ -155,19 +175,56 @@ impl Exchanges {
         body.discard(self.limits.body_bytes, expects).await && !self.closing.get()
     }
 
-    /// The access line.
-    fn record(&self, status: StatusCode, duration: Duration) {
-        let nth = self.answered.get();
-        self.answered.set(nth + 1);
-        let wanted = match self.access {
-            AccessLog::All => true,
-            AccessLog::Sampled => nth.is_multiple_of(ACCESS_SAMPLE) || status.as_u16() >= 400,
-            AccessLog::Errors => status.as_u16() >= 400,
-            AccessLog::Off => false,
-        };
-        if wanted {
-            let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-            tracing::info!(target: "ringledger::access", status = status.as_u16(), duration_us, "request");
+    /// Counts a request that is answered, and writes its access line.
+    fn leave(&self, record: &Record<'_>, status: StatusCode, duration: Duration) {
+        let (row, route) = record.route.get().unzip();
+        self.metrics.answered(row, status.as_u16(), duration);
+        let trace = record.trace();
+        self.access.record(&Line {
+            id: record.id,
+            trace,
+            method: record.method(),
+            route,
+            status: status.as_u16(),
+            duration,
+        });
+    }
+}
+
+/// What is told of a request, apart from its reply.
+struct Record<'a> {
+    head: &'a Parts,
+    id: &'a str,
+    /// Number and template of the route, once it is found.
+    route: Cell<Option<(usize, &'static str)>>,
+}
+
+impl<'a> Record<'a> {
+    /// The method, cut where the log needs no more of it.
+    fn method(&self) -> &'a str {
+        let method = self.head.method.as_str();
+        method.get(..head::METHOD_BYTES).unwrap_or(method)
+    }
+
+    /// The trace that the caller named.
+    fn trace(&self) -> Option<&'a str> {
+        request_id::trace_id(self.head.headers.get(TRACE_PARENT)?.as_bytes())
+    }
+
+    /// The span of a line that must name its request whatever the log lets through.
+    fn span(&self) -> Span {
+        let route = self.route.get().map(|(_, template)| template);
+        tracing::error_span!("request", id = self.id, trace = self.trace(), method = self.method(), route)
+    }
+}
+
+/// The caller's request id, or a new one, as the field that replies carry.
+fn id_field(headers: &HeaderMap) -> HeaderValue {
+    match headers.get(REQUEST_ID) {
+        Some(offered) if request_id::is_well_formed(offered.as_bytes()) => offered.clone(),
+        Some(_) | None => {
+            let mut buffer = [0; request_id::MADE_BYTES];
+            HeaderValue::from_str(request_id::make(&mut buffer)).expect("a UUID is visible ASCII")
         }
     }
 }
@@ -205,13 +262,11 @@ fn options(allow: &HeaderValue) -> Reply {
     Reply::empty(StatusCode::NO_CONTENT).header(http::header::ALLOW, allow.clone())
 }
 
-fn response(reply: Reply, id: &str, keep_alive: bool) -> Response<ReplyBody> {
+fn response(reply: Reply, id: HeaderValue, keep_alive: bool) -> Response<ReplyBody> {
     let mut response = Response::new(Full::new(reply.body));
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
-    if let Ok(id) = HeaderValue::from_str(id) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    response.headers_mut().insert(REQUEST_ID, id);
     if !keep_alive {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -15,9 +15,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::connection;
 use super::request::Exchanges;
 use crate::api::Api;
-use crate::config::{AccessLog, Limits};
+use crate::config::Limits;
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, BusyPoll, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
+use crate::telemetry::access::AccessLines;
+use crate::telemetry::metrics::CoreMetrics;
 
 /// How long a draining worker serves connections that rest, before it closes them. A client that has just read
 /// a reply may be sending its next request; it gets an answer and `Connection: close` with it.
@@ -48,8 +50,10 @@ pub struct Worker {
     pub listener: TcpListener,
     /// Bounds and deadlines.
     pub limits: Limits,
-    /// Which requests leave an access line.
-    pub access: AccessLog,
+    /// Where it writes its access lines.
+    pub access: AccessLines,
+    /// What it counts with.
+    pub metrics: CoreMetrics,
     /// What it answers with.
     pub api: Api,
     /// What the server is doing.
@@ -107,7 +111,7 @@ impl Worker {
 
     async fn serve<L: Listener>(self) -> Result<(), WorkerError> {
         let mut listener = L::from_std(self.listener).map_err(WorkerError::Listener)?;
-        let exchanges = Rc::new(Exchanges::new(self.api, self.limits, self.access));
+        let exchanges = Rc::new(Exchanges::new(self.api, self.limits, self.access, self.metrics));
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
@@ -145,6 +149,10 @@ fn chores(exchanges: &Rc<Exchanges>, engine: Engine, busy_poll: BusyPoll) -> Joi
     chores.spawn_local(async move { turns.turns.run(engine).await });
     let parking = Rc::clone(exchanges);
     chores.spawn_local(async move { parking.parking.tend().await });
+    let access = Rc::clone(exchanges);
+    chores.spawn_local(async move {
+        access.access.keep_flushed().await;
+    });
     chores
 }
 
@@ -168,7 +176,8 @@ impl Connections {
             return;
         }
         let exchanges = Rc::clone(&self.exchanges);
-        self.tasks.spawn_local(connection::serve(stream, exchanges, self.closing.subscribe()));
+        let closing = self.closing.subscribe();
+        self.tasks.spawn_local(connection::serve(stream, exchanges, closing));
     }
 
     /// Lets every connection end, and ends those that have not by the deadline.

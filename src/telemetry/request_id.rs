@@ -5,18 +5,18 @@ use super::ids::uuid_v7;
 /// The longest id that a caller may choose, in bytes. It is written to every log line of the request.
 const MAX_BYTES: usize = 128;
 
-/// The caller's id if it matches `[A-Za-z0-9._-]{1,128}`, else a new UUIDv7.
-pub fn adopt_or_make(offered: Option<&[u8]>) -> Box<str> {
-    let adopted = offered.filter(|id| is_well_formed(id)).and_then(|id| std::str::from_utf8(id).ok());
-    match adopted {
-        Some(id) => id.into(),
-        None => uuid_v7().as_hyphenated().encode_lower(&mut [0; 36]).to_owned().into_boxed_str(),
-    }
-}
+/// Bytes of an id that is made here: a UUID with hyphens.
+pub const MADE_BYTES: usize = 36;
 
-fn is_well_formed(id: &[u8]) -> bool {
+/// Whether a caller's id is taken: it must match `[A-Za-z0-9._-]{1,128}`.
+pub fn is_well_formed(id: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(allowed)
+}
+
+/// Writes a new UUIDv7 as text.
+pub fn make(buffer: &mut [u8; MADE_BYTES]) -> &str {
+    uuid_v7().as_hyphenated().encode_lower(buffer)
 }
 
 /// The trace id of a valid `traceparent` (W3C Trace Context §3.2.2): 32 lower-case hexadecimal digits, not
@@ -39,15 +39,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn well_formed_ids_are_kept_and_others_replaced() {
+    fn ids_are_bounded_in_length_and_alphabet() {
         for good in ["a", "A-1_.z", &"x".repeat(128)] {
-            assert_eq!(&*adopt_or_make(Some(good.as_bytes())), good);
+            assert!(is_well_formed(good.as_bytes()), "{good}");
         }
         for bad in ["", "a b", "a\n", "ä", "a:b", &"x".repeat(129)] {
-            let made = adopt_or_make(Some(bad.as_bytes()));
-            assert_eq!(uuid::Uuid::parse_str(&made).unwrap().get_version_num(), 7, "{bad:?}");
+            assert!(!is_well_formed(bad.as_bytes()), "{bad:?}");
         }
-        assert_ne!(adopt_or_make(None), adopt_or_make(None));
+    }
+
+    #[test]
+    fn made_ids_are_new_and_well_formed() {
+        let (mut one, mut two) = ([0; MADE_BYTES], [0; MADE_BYTES]);
+        assert_ne!(make(&mut one), make(&mut two));
+        assert_eq!(uuid::Uuid::try_parse_ascii(&one).unwrap().get_version_num(), 7);
+        assert!(is_well_formed(&one));
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl CoreMetrics {
         Held::new(&self.cells.in_flight)
     }
 
+    /// Requests in flight on this core now.
+    pub fn in_flight(&self) -> u64 {
+        self.cells.in_flight.value()
+    }
+
     /// Counts a connection as accepted, and as open until the guard is dropped.
     pub fn connection_opens(&self) -> Held<'_> {
         self.cells.accepted.add(1);

@@ -4,8 +4,8 @@
 //! the documents mean; the types to decode into bring their own rules by serde.
 //!
 //! One decoder reads every body: simd-json, in place, on a copy in reused memory. `serde_json`
-//! takes 1.3 times as long for one transfer (201 B: 430 ns against 340) and 1.4 to 1.5 times as
-//! long for batches of 2 KB to 1 MB (`benches/json.rs`), so there is no size at which a second set
+//! takes 1.2 times as long for one transfer (201 B) and 1.4 to 1.6 times as long for batches of
+//! 2 KB to 1 MB (`benches/json.rs`, medians of eight rounds), so there is no size at which a second set
 //! of rules would pay. It writes replies, and reads a refused body again to tell what is wrong
 //! with it.
 //!

@@ -29,7 +29,8 @@ on_both_engines!(
     a_connection_that_never_speaks_is_closed_silently,
     a_stalled_body_is_408,
     a_stalled_chunked_body_is_408,
-    a_slow_body_that_moves_is_taken,
+    a_trickled_body_is_408_at_its_deadline,
+    a_large_body_has_time_by_its_size,
     an_idle_connection_is_closed_silently,
     use_keeps_a_connection_alive,
     a_slow_reader_gets_every_pipelined_reply,
@@ -130,16 +131,36 @@ fn a_stalled_chunked_body_is_408(engine: &str) {
     assert_in_time(begin);
 }
 
-fn a_slow_body_that_moves_is_taken(engine: &str) {
+fn a_trickled_body_is_408_at_its_deadline(engine: &str) {
     let server = server_with(engine, "limits.body_timeout_ms");
     let books = Books::open(&server, 0);
     let mut connection = Connection::open(server.address());
-    let body = r#"{"currency":"EUR"}"#;
-    connection.send(books.account_request().json(body).head());
-    for part in body.as_bytes().chunks(3) {
+    connection.send(books.account_request().json(&" ".repeat(1_000)).head());
+    let mut sender = connection.sender();
+    let begin = Instant::now();
+    std::thread::spawn(move || {
+        while sender.try_send(" ").is_ok() {
+            sleep(PAUSE / 2);
+        }
+    });
+    let reply = connection.reply();
+    assert_eq!((reply.status, reply.problem_code().as_str()), (408, "request_timeout"));
+    assert_in_time(begin);
+}
+
+/// Some 50 KB a second: slower than the deadline, faster than what earns a body its time.
+fn a_large_body_has_time_by_its_size(engine: &str) {
+    let server = server_with(engine, "limits.body_timeout_ms");
+    let books = Books::open(&server, 0);
+    let mut connection = Connection::open(server.address());
+    let body = format!("{}{}", " ".repeat(60_000), r#"{"currency":"EUR"}"#);
+    connection.send(books.account_request().json(&body).head());
+    let begin = Instant::now();
+    for part in body.as_bytes().chunks(body.len() / 8) {
         sleep(PAUSE);
         connection.send(part);
     }
+    assert!(begin.elapsed() > 2 * DEADLINE);
     assert_eq!(connection.reply().status, 201);
 }
 
