@@ -12,7 +12,8 @@ measures, and ends it; the order turns from round to round, so that a drift of t
 
 Figures are medians over the rounds with [lowest..highest]; ratios are taken within a round first.
   CPU us      user and system time of the whole process for each request (/proc/PID/stat)
-  p50 to p99  what wrk saw, microseconds; with `pipelined`, from the moment a batch of 16 was sent
+  p50 to p99  what wrk saw, microseconds, corrected by it for what it could not send while it waited;
+              not with `pipelined`, where wrk's correction takes batches for requests
   MiB         resident memory right after the measurement
   sys/req     system calls for each request, from a run of its own under strace (--syscalls)
 Exits with 1 if a subject gave a wrong reply or wrk counted an error. Needs wrk and taskset; Python 3.9, Linux.
@@ -34,6 +35,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 WARM_UP_S = 1
 STRACE_S = 2
@@ -42,22 +44,38 @@ START_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 15
 PIPELINE = Path(__file__).with_name("pipeline.lua")
 
-# name -> arguments of wrk besides duration and address
+
+class Scenario(NamedTuple):
+    wrk: list[str]
+    """Arguments besides duration and address."""
+    meaningless: tuple[str, ...] = ()
+    """What wrk tells and is not true here."""
+
+
 SCENARIOS = {
-    "ping1": ["-c1"],
-    "plaintext": ["-c64"],
-    "pipelined": ["-c64", "-s", str(PIPELINE)],
+    "ping1": Scenario(["-c1"]),
+    "plaintext": Scenario(["-c64"]),
+    "pipelined": Scenario(["-c64", "-s", str(PIPELINE)], meaningless=("p50_us", "p90_us", "p99_us")),
 }
 
-# name -> (which binary, its arguments, its environment)
+
+class Subject(NamedTuple):
+    kind: str
+    """Which binary: ringledger or floor."""
+    arguments: list[str]
+    env: dict[str, str] = {}
+
+
 SUBJECTS = {
-    "ringledger": ("ringledger", ["--io", "uring"], {}),
-    "ringledger-spin": ("ringledger", ["--io", "uring"], {"RINGLEDGER__RUNTIME__BUSY_POLL": "always"}),
-    "ringledger-epoll": ("ringledger", ["--io", "epoll"], {}),
-    "raw-epoll": ("floor", ["--server", "raw-epoll"], {}),
-    "raw-ring": ("floor", ["--server", "raw-ring"], {}),
-    "raw-ring-spin": ("floor", ["--server", "raw-ring", "--spin"], {}),
-    "hyper-epoll": ("floor", ["--server", "hyper-epoll"], {}),
+    "ringledger": Subject("ringledger", ["--io", "uring"]),
+    "ringledger-spin": Subject(
+        "ringledger", ["--io", "uring"], {"RINGLEDGER__RUNTIME__BUSY_POLL": "always"}
+    ),
+    "ringledger-epoll": Subject("ringledger", ["--io", "epoll"]),
+    "raw-epoll": Subject("floor", ["--server", "raw-epoll"]),
+    "raw-ring": Subject("floor", ["--server", "raw-ring"]),
+    "raw-ring-spin": Subject("floor", ["--server", "raw-ring", "--spin"]),
+    "hyper-epoll": Subject("floor", ["--server", "hyper-epoll"]),
 }
 
 # key of the JSON -> (heading, format)
@@ -84,16 +102,16 @@ class Trouble(Exception):
 @contextlib.contextmanager
 def running(name, options):
     """Starts a subject and yields (process, address); ends it by its id, whatever happens."""
-    kind, arguments, env = SUBJECTS[name]
+    subject = SUBJECTS[name]
     with tempfile.TemporaryDirectory(prefix="serving-") as scratch:
         address = f"127.0.0.1:{free_port()}"
-        command = ["taskset", "-c", str(options.server_core), options.binaries[kind]]
-        if kind == "ringledger":
+        command = ["taskset", "-c", str(options.server_core), options.binaries[subject.kind]]
+        if subject.kind == "ringledger":
             command += ["--data", f"{scratch}/data", "serve", "--workers", "1", "--bench-endpoints"]
-        command += ["--listen", address, *arguments]
+        command += ["--listen", address, *subject.arguments]
         with open("/dev/null" if options.log_sink == "null" else f"{scratch}/log", "w+b") as log:
             # taskset becomes the program that it starts, so the id is the server's.
-            process = subprocess.Popen(command, env={**os.environ, **env}, stdout=log, stderr=log)
+            process = subprocess.Popen(command, env={**os.environ, **subject.env}, stdout=log, stderr=log)
             try:
                 wait_until_serving(name, process, address, log)
                 yield process, address
@@ -164,11 +182,12 @@ def measure(name, options):
 
 def wrk(address, duration_s, options):
     command = ["taskset", "-c", str(options.client_core), "wrk", "-t1", f"-d{duration_s}s", "--latency"]
-    command += [*SCENARIOS[options.scenario], f"http://{address}/plaintext"]
+    command += [*SCENARIOS[options.scenario].wrk, f"http://{address}/plaintext"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise Trouble(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-    return parse_wrk(done.stdout)
+    seen = parse_wrk(done.stdout)
+    return {key: value for key, value in seen.items() if key not in SCENARIOS[options.scenario].meaningless}
 
 
 def parse_wrk(text):
@@ -183,6 +202,8 @@ def parse_wrk(text):
     errors = [*(socket_errors.groups() if socket_errors else ()), *(bad_replies.groups() if bad_replies else ())]
     seen = {"errors": sum(map(int, errors)), "requests": int(find(r"(\d+) requests in").group(1))}
     seen["requests_per_s"] = float(find(r"Requests/sec:\s+([\d.]+)").group(1))
+    if seen["requests"] == 0:
+        raise Trouble(f"no reply came while wrk measured: did the server or the machine stand still?\n{text}")
     for percent in (50, 90, 99):
         amount, unit = find(rf"\n\s+{percent}%\s+([\d.]+)(us|ms|s)\b").groups()
         seen[f"p{percent}_us"] = float(amount) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
@@ -376,7 +397,7 @@ def check(options):
         if shutil.which(program) is None:
             package = {"taskset": "util-linux"}.get(program, program)
             raise Trouble(f"{program} is not installed: apt-get install {package}")
-    for kind in sorted({SUBJECTS[name][0] for name in options.subjects}):
+    for kind in sorted({SUBJECTS[name].kind for name in options.subjects}):
         if not os.access(options.binaries[kind], os.X_OK):
             raise Trouble(f"no program {options.binaries[kind]}: cargo build --release -p {kind}, or give --{kind}")
     cores = os.sched_getaffinity(0)

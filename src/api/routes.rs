@@ -68,7 +68,8 @@ type Row = (Method, &'static str, BodyRule, &'static [&'static str], Endpoint);
 
 /// Method and path of each route, in the order of [`Route::row`].
 pub fn labels(bench_endpoints: bool) -> Vec<RowLabels> {
-    let label = |(method, template, ..): Row| RowLabels { method: method.to_string(), route: template.into() };
+    let label =
+        |(method, template, ..): Row| RowLabels { method: method.to_string(), route: template.into() };
     rows(bench_endpoints).into_iter().map(label).collect()
 }
 

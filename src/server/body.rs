@@ -33,6 +33,11 @@ impl Arriving {
         Self { incoming, ended, has_trailers: false }
     }
 
+    /// Whether nothing of it is still to come.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The whole body. A declared length beyond the bound is refused before anything is read, so that a client
     /// that expects `100 Continue` is spared the upload. It must have come within `allowed`, and another second
     /// for each 16 KiB of it.

@@ -7,7 +7,6 @@
 mod activity;
 mod watched;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -20,7 +19,8 @@ use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use self::activity::{Activity, Deadlines, Ended, Next, UnderWay};
+pub(super) use self::activity::UnderWay;
+use self::activity::{Activity, Deadlines, Ended, Next};
 use self::watched::Watched;
 use super::request::{Exchanges, ReplyBody};
 use crate::runtime::{Kick, Stream, Turns, WRITE_BOUND};
@@ -76,11 +76,8 @@ async fn attend<S: Stream>(
     let kicker = watched.stream.kicker();
     let answering = (Rc::clone(exchanges), Rc::clone(activity));
     let service = service_fn(move |request| {
-        let (exchanges, activity) = answering.clone();
-        async move {
-            let _under_way = UnderWay::begin(activity);
-            Ok::<_, Infallible>(exchanges.answer(request).await)
-        }
+        let (exchanges, activity) = &answering;
+        exchanges.answer(request, UnderWay::begin(Rc::clone(activity)))
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,21 +1,30 @@
 //! The life of a request: id, head, route, user, body, handler, reply, record.
+//!
+//! What needs nothing but its head is answered at once, without a future: half of what a small request costs
+//! above the kernel would go into making and moving one. All else is one future in a box of its own.
+
+mod record;
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
+use self::record::{REQUEST_ID, Record, id_field};
 use super::body::Arriving;
+use super::connection::UnderWay;
 use super::head;
 use super::parking::Parking;
 use super::worker::Stage;
@@ -23,9 +32,8 @@ use crate::api::routes::BodyRule;
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
 use crate::config::Limits;
 use crate::runtime::Turns;
-use crate::telemetry::access::{AccessLines, Line};
+use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::CoreMetrics;
-use crate::telemetry::request_id;
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
 use crate::web::reply::Reply;
@@ -34,8 +42,46 @@ use crate::web::router::{Match, Params};
 /// The body of a reply.
 pub type ReplyBody = Full<Bytes>;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// A reply in the making.
+pub(super) enum Answering {
+    /// Made already; taken once.
+    Made(Option<Response<ReplyBody>>),
+    /// Waits for its body or its handler.
+    Waiting(Pin<Box<dyn Future<Output = Response<ReplyBody>>>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<ReplyBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Made(response) => Poll::Ready(Ok(response.take().expect("hyper polls it to its end once"))),
+            Self::Waiting(answer) => answer.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// A request that has arrived up to the end of its head.
+struct Arrived {
+    begin: Instant,
+    head: Parts,
+    body: Arriving,
+    id: HeaderValue,
+}
+
+impl Arrived {
+    fn new(request: Request<Incoming>) -> Self {
+        let begin = Instant::now();
+        let (head, incoming) = request.into_parts();
+        let id = id_field(&head.headers);
+        Self { begin, head, body: Arriving::new(incoming), id }
+    }
+
+    fn record(&self) -> Record<'_> {
+        Record::new(&self.head, &self.id, self.begin)
+    }
+}
+
 /// What the requests of one worker share.
 pub struct Exchanges {
     api: Api,
@@ -73,57 +119,93 @@ impl Exchanges {
     }
 
     /// Answers a request, whatever it is.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
-        let begin = Instant::now();
+    pub(super) fn answer(self: &Rc<Self>, request: Request<Incoming>, under_way: UnderWay) -> Answering {
+        let arrived = Arrived::new(request);
+        let record = arrived.record();
+        tracing::debug!(
+            id = record.id,
+            method = record.method(),
+            path = arrived.head.uri.path(),
+            "request begins"
+        );
+        let at_once = if arrived.body.has_ended() { self.answer_at_once(&record) } else { None };
+        if let Some(outcome) = at_once {
+            let (reply, ends_connection) = record.settle(outcome);
+            let closes = ends_connection || self.closing.get();
+            return Answering::Made(Some(self.leave(&record, reply, closes)));
+        }
+        drop(record);
+        let answer = Rc::clone(self).answer_in_time(arrived, under_way);
+        Answering::Waiting(Box::pin(answer))
+    }
+
+    /// The reply to a request without a body, if nothing need be awaited for it.
+    fn answer_at_once(&self, record: &Record<'_>) -> Option<Result<Reply, AppError>> {
+        match self.route(record) {
+            Err(error) => Some(Err(error)),
+            Ok(Found::Options(allow)) => Some(Ok(options(allow))),
+            Ok(Found::Route(route, params)) => match &route.endpoint {
+                Endpoint::Now(handler) => Some(check_accept(record.head, route).and_then(|()| {
+                    let call = call(record.head, params, Bytes::new(), record.id);
+                    contained(|| handler(&self.api, &call)).unwrap_or_else(Err)
+                })),
+                Endpoint::Public(_) | Endpoint::User(_) => None,
+            },
+        }
+    }
+
+    /// The reply to any request.
+    async fn answer_in_time(
+        self: Rc<Self>,
+        mut arrived: Arrived,
+        _under_way: UnderWay,
+    ) -> Response<ReplyBody> {
         let _in_flight = self.metrics.request_begins();
-        let (head, incoming) = request.into_parts();
-        let mut body = Arriving::new(incoming);
-        let id_field = id_field(&head.headers);
-        let id = id_field.to_str().unwrap_or_default();
-        let record = Record { head: &head, id, route: Cell::new(None) };
-        // Spans that nobody asked for would cost each request more than its handler.
-        let span = tracing::debug_span!("request", id, method = record.method());
+        let record = Record::new(&arrived.head, &arrived.id, arrived.begin);
+        // A span that nobody asked for would cost each request more than its handler.
+        let span = tracing::debug_span!("request", id = record.id, method = record.method());
         let answering = async {
-            tracing::debug!(path = head.uri.path(), "request begins");
-            let (reply, ends_connection) = match self.reply(&record, &mut body).await {
-                Ok(reply) => (reply, false),
-                Err(error) => {
-                    record.span().in_scope(|| error.log());
-                    let ends_connection = error.ends_connection();
-                    (error.into_reply(id), ends_connection)
-                }
-            };
-            let keep_alive = !ends_connection && self.may_go_on(&head, &mut body).await;
-            (reply, keep_alive)
+            let outcome = self.reply(&record, &mut arrived.body).await;
+            let (reply, ends_connection) = record.settle(outcome);
+            let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body).await;
+            (reply, closes)
         };
-        let (reply, keep_alive) = answering.instrument(span).await;
-        self.leave(&record, reply.status, begin.elapsed());
-        response(reply, id_field, keep_alive)
+        let (reply, closes) = answering.instrument(span).await;
+        self.leave(&record, reply, closes)
     }
 
     /// Route, bound, user, body, handler.
     async fn reply(&self, record: &Record<'_>, body: &mut Arriving) -> Result<Reply, AppError> {
         let head = record.head;
-        head::check(head, &self.limits)?;
-        let (route, params) = match self.api.router.find(&head.method, head.uri.path()) {
-            Match::Found { route, params } => (route, params),
-            Match::Options { allow } => return Ok(options(allow)),
-            Match::MethodNotAllowed { allow } => {
-                return Err(AppError::MethodNotAllowed { allow: allow.clone() });
-            }
-            Match::NotFound => return Err(AppError::NotFound),
+        let (route, params) = match self.route(record)? {
+            Found::Route(route, params) => (route, params),
+            Found::Options(allow) => return Ok(options(allow)),
         };
-        record.route.set(Some((route.row, route.template)));
         self.admit(route)?;
         let user = match route.endpoint {
             Endpoint::User(_) => Some(AuthUser::from_headers(&head.headers, &self.api.services.tokens)?),
             Endpoint::Now(_) | Endpoint::Public(_) => None,
         };
-        if negotiate::best(&head.headers, route.produces).is_none() {
-            return Err(AppError::NotAcceptable);
-        }
+        check_accept(head, route)?;
         let body = self.body(head, route, body).await?;
         self.handle(route, user, call(head, params, body, record.id)).await
+    }
+
+    /// What the head asks for, if it is in order.
+    fn route<'a>(&'a self, record: &Record<'a>) -> Result<Found<'a>, AppError> {
+        let head = record.head;
+        if record.route().is_none() {
+            head::check(head, &self.limits)?;
+        }
+        match self.api.router.find(&head.method, head.uri.path()) {
+            Match::Found { route, params } => {
+                record.found(route);
+                Ok(Found::Route(route, params))
+            }
+            Match::Options { allow } => Ok(Found::Options(allow)),
+            Match::MethodNotAllowed { allow } => Err(AppError::MethodNotAllowed { allow: allow.clone() }),
+            Match::NotFound => Err(AppError::NotFound),
+        }
     }
 
     /// Refuses what would wait with too many others. What answers at once waits for nobody.
@@ -175,58 +257,31 @@ impl Exchanges {
         body.discard(self.limits.body_bytes, expects).await && !self.closing.get()
     }
 
-    /// Counts a request that is answered, and writes its access line.
-    fn leave(&self, record: &Record<'_>, status: StatusCode, duration: Duration) {
-        let (row, route) = record.route.get().unzip();
-        self.metrics.answered(row, status.as_u16(), duration);
-        let trace = record.trace();
-        self.access.record(&Line {
-            id: record.id,
-            trace,
-            method: record.method(),
-            route,
-            status: status.as_u16(),
-            duration,
-        });
-    }
-}
-
-/// What is told of a request, apart from its reply.
-struct Record<'a> {
-    head: &'a Parts,
-    id: &'a str,
-    /// Number and template of the route, once it is found.
-    route: Cell<Option<(usize, &'static str)>>,
-}
-
-impl<'a> Record<'a> {
-    /// The method, cut where the log needs no more of it.
-    fn method(&self) -> &'a str {
-        let method = self.head.method.as_str();
-        method.get(..head::METHOD_BYTES).unwrap_or(method)
-    }
-
-    /// The trace that the caller named.
-    fn trace(&self) -> Option<&'a str> {
-        request_id::trace_id(self.head.headers.get(TRACE_PARENT)?.as_bytes())
-    }
-
-    /// The span of a line that must name its request whatever the log lets through.
-    fn span(&self) -> Span {
-        let route = self.route.get().map(|(_, template)| template);
-        tracing::error_span!("request", id = self.id, trace = self.trace(), method = self.method(), route)
-    }
-}
-
-/// The caller's request id, or a new one, as the field that replies carry.
-fn id_field(headers: &HeaderMap) -> HeaderValue {
-    match headers.get(REQUEST_ID) {
-        Some(offered) if request_id::is_well_formed(offered.as_bytes()) => offered.clone(),
-        Some(_) | None => {
-            let mut buffer = [0; request_id::MADE_BYTES];
-            HeaderValue::from_str(request_id::make(&mut buffer)).expect("a UUID is visible ASCII")
+    /// Counts a request that is answered, writes its access line, and makes the response.
+    fn leave(&self, record: &Record<'_>, reply: Reply, closes: bool) -> Response<ReplyBody> {
+        let now = Instant::now();
+        self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), now - record.begin);
+        self.access.record(&record.line(reply.status, now));
+        let mut response = Response::new(Full::new(reply.body));
+        *response.status_mut() = reply.status;
+        *response.headers_mut() = reply.headers;
+        response.headers_mut().insert(REQUEST_ID, record.id_field.clone());
+        if closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        response
     }
+}
+
+/// What a head asks for.
+enum Found<'a> {
+    Route(&'a Route, Params<'a>),
+    /// What may be asked of the target.
+    Options(&'a HeaderValue),
+}
+
+fn check_accept(head: &Parts, route: &Route) -> Result<(), AppError> {
+    negotiate::best(&head.headers, route.produces).map(drop).ok_or(AppError::NotAcceptable)
 }
 
 /// JSON without a content coding; we decode none (RFC 9110 §8.4).
@@ -260,15 +315,4 @@ fn contained<T>(run: impl FnOnce() -> T) -> Result<T, AppError> {
 /// The answer to OPTIONS.
 fn options(allow: &HeaderValue) -> Reply {
     Reply::empty(StatusCode::NO_CONTENT).header(http::header::ALLOW, allow.clone())
-}
-
-fn response(reply: Reply, id: HeaderValue, keep_alive: bool) -> Response<ReplyBody> {
-    let mut response = Response::new(Full::new(reply.body));
-    *response.status_mut() = reply.status;
-    *response.headers_mut() = reply.headers;
-    response.headers_mut().insert(REQUEST_ID, id);
-    if !keep_alive {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }

@@ -128,13 +128,15 @@ impl Server {
 
     fn answer(&mut self, completions: &mut CompletionQueue<'_>, queue: &mut Queue<'_>) -> io::Result<()> {
         completions.sync();
-        for completion in completions {
+        for completion in completions.by_ref() {
             match completion.user_data() {
                 ACCEPT => self.accepted(completion.result(), queue)?,
                 SEND => {}
                 fd => self.received(fd, completion.result(), queue)?,
             }
         }
+        // Tells the kernel what was taken, or the next wait would find it and return at once.
+        completions.sync();
         Ok(())
     }
 

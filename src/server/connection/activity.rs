@@ -70,7 +70,7 @@ pub(super) struct Activity {
     begun: Cell<u64>,
     /// Requests whose reply is not yet made.
     under_way: Cell<u32>,
-    /// When the last part of a reply was handed on.
+    /// When the last reply was made, or went on after the stream had taken no more of it.
     rests_since: Cell<Instant>,
     /// Whether hyper holds replies that the stream does not take yet.
     blocked: Cell<bool>,
@@ -136,8 +136,8 @@ impl Activity {
 
     /// Notes what became of a write.
     pub(super) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
-        self.blocked.set(polled.is_pending());
-        if polled.is_ready() {
+        let was_blocked = self.blocked.replace(polled.is_pending());
+        if was_blocked && polled.is_ready() {
             self.rests_since.set(Instant::now());
         }
     }
@@ -188,7 +188,7 @@ impl Activity {
 }
 
 /// A request under way, until its reply is made.
-pub(super) struct UnderWay(Rc<Activity>);
+pub(in crate::server) struct UnderWay(Rc<Activity>);
 
 impl UnderWay {
     pub(super) fn begin(activity: Rc<Activity>) -> Self {
@@ -202,5 +202,6 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.rests_since.set(Instant::now());
     }
 }

@@ -2,7 +2,7 @@
 //! and without a span list, or its full format for people. It knows nothing of where lines go.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::TARGET;
 use super::stamp::Stamp;
@@ -22,6 +22,8 @@ pub struct Line<'a> {
     pub status: u16,
     /// From the request's head to the reply.
     pub duration: Duration,
+    /// When the reply was made.
+    pub at: Instant,
 }
 
 /// How a line looks.

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 
@@ -100,6 +100,8 @@ struct Pending {
     format: LineFormat,
     text: Vec<u8>,
     lines: usize,
+    /// The time of the first line by both clocks: the wall clock is read once a buffer.
+    first: Option<(Instant, SystemTime)>,
 }
 
 impl AccessLines {
@@ -111,7 +113,7 @@ impl AccessLines {
         sampling: Sampling,
     ) -> Self {
         let text = Vec::with_capacity(BUFFER_BYTES + LINE_ROOM_BYTES);
-        let pending = Pending { format: LineFormat::new(style, core), text, lines: 0 };
+        let pending = Pending { format: LineFormat::new(style, core), text, lines: 0, first: None };
         Self {
             sampling,
             admission,
@@ -128,7 +130,7 @@ impl AccessLines {
         if !self.sampling.keeps(nth, line.status) || !self.admission.passes() {
             return;
         }
-        let waiting_bytes = self.pending.borrow_mut().append(line, SystemTime::now());
+        let waiting_bytes = self.pending.borrow_mut().append(line);
         if waiting_bytes >= BUFFER_BYTES {
             self.flush();
         } else if self.pending.borrow().lines == 1 {
@@ -143,6 +145,7 @@ impl AccessLines {
         if lines > 0 {
             self.queue.submit(&pending.text, lines);
             pending.text.clear();
+            pending.first = None;
         }
     }
 
@@ -165,8 +168,9 @@ impl Drop for AccessLines {
 
 impl Pending {
     /// The bytes that wait then.
-    fn append(&mut self, line: &Line<'_>, now: SystemTime) -> usize {
-        self.format.append(line, now, &mut self.text);
+    fn append(&mut self, line: &Line<'_>) -> usize {
+        let (first, time) = *self.first.get_or_insert_with(|| (line.at, SystemTime::now()));
+        self.format.append(line, time + (line.at - first), &mut self.text);
         self.lines += 1;
         self.text.len()
     }

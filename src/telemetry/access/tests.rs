@@ -8,14 +8,17 @@ use super::super::log_writer::tests::observed;
 use super::super::log_writer::{LineWriter, WriterThread};
 use super::*;
 
-const LINE: Line<'_> = Line {
-    id: "01a2053a-6f78-7282-a685-d3162f6f7057",
-    trace: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
-    method: "GET",
-    route: Some("/api/v1/accounts/{id}"),
-    status: 200,
-    duration: Duration::from_micros(118),
-};
+fn line() -> Line<'static> {
+    Line {
+        id: "01a2053a-6f78-7282-a685-d3162f6f7057",
+        trace: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+        method: "GET",
+        route: Some("/api/v1/accounts/{id}"),
+        status: 200,
+        duration: Duration::from_micros(118),
+        at: Instant::now(),
+    }
+}
 
 const JSON: Style = Style::Json;
 const HUMAN: Style = Style::Human { color: false };
@@ -28,7 +31,7 @@ fn lines(style: Style, sampling: Sampling) -> (AccessLines, WriterThread, Receiv
 }
 
 fn record_all(lines: &AccessLines, statuses: impl IntoIterator<Item = u16>) {
-    statuses.into_iter().for_each(|status| lines.record(&Line { status, ..LINE }));
+    statuses.into_iter().for_each(|status| lines.record(&Line { status, ..line() }));
 }
 
 /// What the log holds once the lines and the writer have ended.
@@ -62,8 +65,8 @@ fn duration_us(duration: Duration) -> u64 {
 
 /// A line of each shape: with and without what may be absent, and with text that needs escapes.
 fn shapes() -> [Line<'static>; 3] {
-    let odd = Line { method: "a|`b'", id: "A-1_.z", duration: Duration::from_hours(1), ..LINE };
-    [LINE, Line { trace: None, route: None, status: 404, ..LINE }, odd]
+    let odd = Line { method: "a|`b'", id: "A-1_.z", duration: Duration::from_hours(1), ..line() };
+    [line(), Line { trace: None, route: None, status: 404, ..line() }, odd]
 }
 
 #[test]
@@ -83,7 +86,7 @@ fn lines_are_those_of_tracing() {
 #[test]
 fn values_cannot_break_out_of_json() {
     let ours = lines(JSON, Sampling::All);
-    ours.0.record(&Line { method: "\"\\\n\u{1}ä", ..LINE });
+    ours.0.record(&Line { method: "\"\\\n\u{1}ä", ..line() });
     let text = read(ours);
     let line: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(line["span"]["method"], json!("\"\\\n\u{1}ä"));
@@ -94,7 +97,7 @@ fn values_cannot_break_out_of_json() {
 fn color_marks_a_line_without_changing_it() {
     let [colored, bare] = [true, false].map(|color| {
         let ours = lines(Style::Human { color }, Sampling::All);
-        ours.0.record(&LINE);
+        ours.0.record(&line());
         read(ours)
     });
     let stripped =
@@ -116,7 +119,7 @@ fn the_filter_holds_for_access_lines() {
         let filter = EnvFilter::builder().parse(directives).unwrap();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
             ours.0.admission.ask();
-            ours.0.record(&LINE);
+            ours.0.record(&line());
         });
         assert_eq!(read(ours).lines().count(), usize::from(passes), "{directives}");
     }

@@ -1,0 +1,94 @@
+//! What is told of a request beside its reply: its id, its access line, its errors in the log.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tracing::Span;
+
+use super::head;
+use crate::api::{AppError, Route};
+use crate::telemetry::access::Line;
+use crate::telemetry::request_id;
+use crate::web::reply::Reply;
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+pub(super) struct Record<'a> {
+    pub(super) head: &'a Parts,
+    pub(super) id_field: &'a HeaderValue,
+    pub(super) id: &'a str,
+    /// When the head was complete.
+    pub(super) begin: Instant,
+    /// Number and template of the route, once it is found.
+    route: Cell<Option<(usize, &'static str)>>,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn new(head: &'a Parts, id_field: &'a HeaderValue, begin: Instant) -> Self {
+        let id = id_field.to_str().unwrap_or_default();
+        Self { head, id_field, id, begin, route: Cell::new(None) }
+    }
+
+    pub(super) fn found(&self, route: &Route) {
+        self.route.set(Some((route.row, route.template)));
+    }
+
+    pub(super) fn route(&self) -> Option<(usize, &'static str)> {
+        self.route.get()
+    }
+
+    /// The method, cut where the log needs no more of it.
+    pub(super) fn method(&self) -> &'a str {
+        let method = self.head.method.as_str();
+        method.get(..head::METHOD_BYTES).unwrap_or(method)
+    }
+
+    /// The reply, and whether the connection ends with it. Errors go to the log under the request's name.
+    pub(super) fn settle(&self, outcome: Result<Reply, AppError>) -> (Reply, bool) {
+        match outcome {
+            Ok(reply) => (reply, false),
+            Err(error) => {
+                self.span().in_scope(|| error.log());
+                let ends_connection = error.ends_connection();
+                (error.into_reply(self.id), ends_connection)
+            }
+        }
+    }
+
+    pub(super) fn line(&self, status: StatusCode, now: Instant) -> Line<'a> {
+        Line {
+            id: self.id,
+            trace: self.trace(),
+            method: self.method(),
+            route: self.route.get().map(|(_, template)| template),
+            status: status.as_u16(),
+            duration: now - self.begin,
+            at: now,
+        }
+    }
+
+    /// The trace that the caller named.
+    fn trace(&self) -> Option<&'a str> {
+        request_id::trace_id(self.head.headers.get(TRACE_PARENT)?.as_bytes())
+    }
+
+    /// The span of a line that must name its request whatever the log lets through.
+    fn span(&self) -> Span {
+        let route = self.route.get().map(|(_, template)| template);
+        tracing::error_span!("request", id = self.id, trace = self.trace(), method = self.method(), route)
+    }
+}
+
+/// The caller's request id, or a new one, as the field that replies carry.
+pub(super) fn id_field(headers: &HeaderMap) -> HeaderValue {
+    match headers.get(REQUEST_ID) {
+        Some(offered) if request_id::is_well_formed(offered.as_bytes()) => offered.clone(),
+        Some(_) | None => {
+            let mut buffer = [0; request_id::MADE_BYTES];
+            HeaderValue::from_str(request_id::make(&mut buffer)).expect("a UUID is visible ASCII")
+        }
+    }
+}
