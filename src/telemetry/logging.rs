@@ -127,7 +127,7 @@ impl Logging {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::super::access::Line;
     use super::super::log_writer::tests::Written;
@@ -140,7 +140,15 @@ mod tests {
         let (subscriber, logging) = build(Style::Json, "info", Written(sink)).unwrap();
         let lines = logging.access_lines(0, Sampling::All);
         let duration = Duration::from_micros(1);
-        let line = Line { id: "a", trace: None, method: "GET", route: None, status: 200, duration };
+        let line = Line {
+            id: "a",
+            trace: None,
+            method: "GET",
+            route: None,
+            status: 200,
+            duration,
+            at: Instant::now(),
+        };
         tracing::subscriber::with_default(subscriber, || {
             logging.access.ask();
             for (directives, id) in [("info", "A"), ("warn", "B"), (ACCESS_ONLY, "C"), ("off", "D")] {
