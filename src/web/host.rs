@@ -46,7 +46,8 @@ pub fn is_host(text: &str) -> bool {
         };
         return address.parse::<Ipv6Addr>().is_ok() && is_port(port);
     }
-    let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+    let colon = text.bytes().position(|byte| byte == b':');
+    let (name, port) = text.split_at(colon.unwrap_or(text.len()));
     is_reg_name(name) && is_port(port)
 }
 
@@ -63,8 +64,14 @@ fn is_port(text: &str) -> bool {
 
 /// A name of at least one character; IPv4 addresses look like names.
 fn is_reg_name(text: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_allowed) && percent::is_well_escaped(text)
+    !text.is_empty() && text.bytes().all(is_allowed_in_name) && percent::is_well_escaped(text)
+}
+
+/// Unreserved, a sub-delimiter, or the beginning of an escape (RFC 3986 §3.2.2). A pattern, since that becomes one
+/// look at a table of bits.
+const fn is_allowed_in_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
+        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b'%')
 }
 
 #[cfg(test)]

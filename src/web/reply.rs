@@ -12,6 +12,9 @@ use super::conditional::ETag;
 use super::json::{self, EncodeError};
 use super::percent;
 
+/// Room for the fields of a usual reply, so that they are never moved to a larger map.
+const REPLY_FIELDS: usize = 6;
+
 /// A complete reply.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -44,7 +47,7 @@ impl Reply {
 
     /// A body of any media type.
     pub fn bytes(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>) -> Self {
-        let reply = Self { status, headers: HeaderMap::new(), body: body.into() };
+        let reply = Self { status, headers: HeaderMap::with_capacity(REPLY_FIELDS), body: body.into() };
         reply.header(CONTENT_TYPE, media_type)
     }
 
