@@ -37,17 +37,31 @@ pub(super) fn become_idle_class() -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A soft resource limit in words: a number, or `unlimited` (`getrlimit(2)`).
-pub(super) fn soft_limit(resource: libc::__rlimit_resource_t) -> String {
+fn check(status: libc::c_int) -> io::Result<()> {
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The soft and the hard limit of a resource; `RLIM_INFINITY` is none (`getrlimit(2)`).
+pub(super) fn limit(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: `limit` is a live, writable rlimit of this frame; the kernel keeps no pointer.
-    if unsafe { libc::getrlimit(resource, limit.as_mut_ptr()) } != 0 {
-        return "unknown".to_owned();
-    }
+    check(unsafe { libc::getrlimit(resource, limit.as_mut_ptr()) })?;
     // SAFETY: the call above succeeded, so it has filled the whole value.
-    match unsafe { limit.assume_init() }.rlim_cur {
-        libc::RLIM_INFINITY => "unlimited".to_owned(),
-        bound => bound.to_string(),
+    Ok(unsafe { limit.assume_init() })
+}
+
+/// Sets both limits of a resource for the whole process (`setrlimit(2)`).
+pub(super) fn set_limit(resource: libc::__rlimit_resource_t, limit: &libc::rlimit) -> io::Result<()> {
+    // SAFETY: `limit` is borrowed for the whole call; the kernel copies it and keeps no pointer.
+    check(unsafe { libc::setrlimit(resource, limit) })
+}
+
+/// A soft resource limit in words: a number, or `unlimited`.
+pub(super) fn soft_limit(resource: libc::__rlimit_resource_t) -> String {
+    match limit(resource).map(|limit| limit.rlim_cur) {
+        Err(_) => "unknown".to_owned(),
+        Ok(libc::RLIM_INFINITY) => "unlimited".to_owned(),
+        Ok(bound) => bound.to_string(),
     }
 }
 
