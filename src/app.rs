@@ -163,7 +163,7 @@ fn start_lane(store: &Store, settings: &Settings) -> Result<(PostingLane, LaneTh
 /// One thread a core: more idle-class threads a core would cost the light requests their tail.
 fn start_pool(settings: &Settings) -> Result<(CpuPool, CpuThreads), AppFailure> {
     let threads = NonZeroUsize::new(cores::allowed().len()).unwrap_or(NonZeroUsize::MIN);
-    CpuPool::start(threads, settings.limits.cpu_queue).map_err(failed)
+    CpuPool::start(threads, settings.limits.cpu_queue, |_| ()).map_err(failed)
 }
 
 /// What is counted, and what each worker counts with.

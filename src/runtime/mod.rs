@@ -8,7 +8,7 @@
 //!   connections from accept to close. The same worker runs on `io_uring` ([`RingListener`]) or on
 //!   epoll ([`EpollListener`]); [`choose`] says which, and why.
 //! - **The CPU pool** burns cycles ([`CpuPool`]): few threads at `SCHED_IDLE`, so that a ring on
-//!   the same core always goes first.
+//!   the same core always goes first, and one that steps in when that leaves them nothing.
 //! - **The posting lane** is a thread of the ledger; it needs nothing from here.
 //!
 //! `unsafe` lives in this directory only: in `sys`, in `ring::ops` and in the engine's probe.
@@ -37,6 +37,6 @@ pub use limits::{FileLimit, raise_file_limit};
 pub use listen::{ListenOptions, Turn, bind, probe_free};
 pub use memory::give_memory_back;
 pub use net::{Kick, Listener, Stream};
-pub use pool::{CpuPool, CpuThreads, PoolError};
+pub use pool::{CpuPool, CpuThreads, PoolError, Timing};
 pub use ring::{RingKicker, RingListener, RingStream, WRITE_BOUND};
 pub use turns::Turns;

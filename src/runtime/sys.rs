@@ -9,15 +9,20 @@ use std::time::Duration;
 /// CPU time that the calling thread has used, user and system (`clock_gettime(2)`,
 /// `CLOCK_THREAD_CPUTIME_ID`).
 pub(super) fn thread_cpu_time() -> Duration {
+    read_clock(libc::CLOCK_THREAD_CPUTIME_ID).expect("every Linux thread has a CPU clock")
+}
+
+fn read_clock(clock: libc::clockid_t) -> io::Result<Duration> {
     let mut time = MaybeUninit::<libc::timespec>::uninit();
     // SAFETY: `time` is a live, writable timespec of this frame; the kernel keeps no pointer.
-    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()) };
-    assert_eq!(status, 0, "every Linux thread has a CPU clock");
+    if unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
     // SAFETY: the call above succeeded, so it has filled the whole value.
     let time = unsafe { time.assume_init() };
     let secs = u64::try_from(time.tv_sec).expect("a CPU clock starts at zero and only rises");
     let nanos = u32::try_from(time.tv_nsec).expect("a timespec holds less than 10^9 ns");
-    Duration::new(secs, nanos)
+    Ok(Duration::new(secs, nanos))
 }
 
 /// How many cores are online (`sysconf(3)`).
@@ -27,14 +32,49 @@ pub(super) fn online_cores() -> Option<usize> {
     usize::try_from(cores).ok()
 }
 
+/// The CPU clock of one thread, to be read by others (`pthread_getcpuclockid(3)`).
+pub(super) struct ThreadClock(libc::clockid_t);
+
+impl ThreadClock {
+    /// The clock of the calling thread.
+    pub(super) fn of_caller() -> Self {
+        let mut clock: libc::clockid_t = 0;
+        // SAFETY: takes nothing and returns the handle of the calling thread.
+        let caller = unsafe { libc::pthread_self() };
+        // SAFETY: `caller` runs, so its handle is valid; `clock` is a live, writable value of this frame.
+        let status = unsafe { libc::pthread_getcpuclockid(caller, &raw mut clock) };
+        assert_eq!(status, 0, "every Linux thread has a CPU clock");
+        Self(clock)
+    }
+
+    /// CPU time that the thread has used; `None` when it has ended.
+    pub(super) fn read(&self) -> Option<Duration> {
+        read_clock(self.0).ok()
+    }
+}
+
+/// The calling thread, for system calls that take a thread id.
+const CALLING_THREAD: libc::pid_t = 0;
+
 /// Puts the calling thread into `SCHED_IDLE`: it runs only where nothing else wants to
-/// (`sched(7)`).
+/// (`sched(7)`). Without privilege there is no way back.
 pub(super) fn become_idle_class() -> io::Result<()> {
-    const CALLING_THREAD: libc::pid_t = 0;
+    set_class(libc::SCHED_IDLE)
+}
+
+/// Puts the calling thread into `SCHED_BATCH`, where waking does not preempt, with niceness `nice` (`sched(7)`). To
+/// raise the niceness needs no privilege.
+pub(super) fn become_batch(nice: libc::c_int) -> io::Result<()> {
+    set_class(libc::SCHED_BATCH)?;
+    // On Linux niceness belongs to the thread.
+    // SAFETY: takes no pointer; 0 is the calling thread, which exists.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
+}
+
+fn set_class(class: libc::c_int) -> io::Result<()> {
     let param = libc::sched_param { sched_priority: 0 };
     // SAFETY: `param` lives across the call; the kernel copies it and keeps no pointer.
-    let status = unsafe { libc::sched_setscheduler(CALLING_THREAD, libc::SCHED_IDLE, &raw const param) };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    check(unsafe { libc::sched_setscheduler(CALLING_THREAD, class, &raw const param) })
 }
 
 fn check(status: libc::c_int) -> io::Result<()> {
