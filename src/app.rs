@@ -4,17 +4,23 @@
 //! Start: engine, store, key, sockets, lane, pool, workers. End, in reverse: workers drain, pool and lane stop,
 //! the store closes. Every thread started here is joined here.
 
+mod reload;
+mod signals;
+mod workers;
+
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::reload::reload_live;
+use self::signals::{Signals, Wish};
+use self::workers::{busy_poll, worker_cores};
 use crate::api::{Api, routes};
-use crate::config::{AccessLog, BusyPoll, IoMode, Live, Settings};
+use crate::config::{AccessLog, IoMode, Live, Settings};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
@@ -73,13 +79,14 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let store = Store::open(&location).map_err(failed)?;
     let key = signing_key(settings)?;
     let cores = worker_cores(settings)?;
+    raise_file_limit(settings, cores.len());
     // Before anything serves, so that no signal finds its default action.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
     let (address, listeners) = bind(settings, cores.len())?;
     let (lane, lane_thread) = start_lane(&store, settings)?;
-    let (pool, pool_threads) = start_pool(settings)?;
     let (metrics, tallies) = metrics(settings, cores.len(), logging);
+    let (pool, pool_threads) = start_pool(settings, &metrics)?;
     let blueprint = Blueprint { settings, store, tokens: Tokens::new(&key), lane, pool, metrics };
     let server = Server::start(&blueprint, choice.engine, &cores, listeners, tallies, logging)?;
     // The lane ends when the last handle to it is gone; from here on only the workers hold one.
@@ -95,48 +102,32 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     outcome
 }
 
+/// Descriptors of a process that serves nobody: rings, the store, the log.
+const FILES_AT_REST: u64 = 64;
+
+/// Asks for as many descriptors as the system grants, and says when they are fewer than the bound of connections.
+fn raise_file_limit(settings: &Settings, workers: usize) {
+    let wanted = FILES_AT_REST + (settings.limits.connections_per_core * workers) as u64;
+    match runtime::raise_file_limit() {
+        Ok(limit) if limit.now < wanted => tracing::warn!(
+            limit = limit.now,
+            wanted,
+            "open files are limited below limits.connections_per_core on every core; raise the hard limit \
+             (ulimit -Hn, LimitNOFILE=) to serve so many connections"
+        ),
+        Ok(limit) => {
+            tracing::debug!(before = limit.before, now = limit.now, "raised the limit of open files")
+        }
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
 const fn io_mode(mode: IoMode) -> runtime::IoMode {
     match mode {
         IoMode::Auto => runtime::IoMode::Auto,
         IoMode::Uring => runtime::IoMode::Uring,
         IoMode::Epoll => runtime::IoMode::Epoll,
     }
-}
-
-const fn busy_poll(settings: &Settings) -> runtime::BusyPoll {
-    match settings.runtime.busy_poll {
-        BusyPoll::Off => runtime::BusyPoll::Off,
-        BusyPoll::Adaptive => {
-            runtime::BusyPoll::Adaptive(Duration::from_micros(settings.runtime.busy_poll_us as u64))
-        }
-        BusyPoll::Always => runtime::BusyPoll::Always,
-    }
-}
-
-/// The number of workers. Spinning for ever on every core would leave none to the posting lane, the CPU pool and
-/// the rest of the machine.
-fn worker_count(settings: &Settings, allowed: usize) -> Result<usize, AppFailure> {
-    let spins = settings.runtime.busy_poll == BusyPoll::Always;
-    let wanted = settings.runtime.workers.map(usize::from);
-    let workers = wanted.unwrap_or(if spins { allowed.saturating_sub(1) } else { allowed }).max(1);
-    let online = cores::online();
-    if spins && workers >= online {
-        return Err(AppFailure::Configuration(format!(
-            "runtime.busy_poll: always would take all {online} cores of this machine with {workers} workers; \
-             set runtime.workers to less, or use adaptive"
-        )));
-    }
-    Ok(workers)
-}
-
-/// The core of each worker. More workers than cores share them in turn.
-fn worker_cores(settings: &Settings) -> Result<Vec<Option<CoreId>>, AppFailure> {
-    let allowed = cores::allowed();
-    let workers = worker_count(settings, allowed.len())?;
-    if workers > allowed.len() {
-        tracing::warn!(workers, cores = allowed.len(), "more workers than cores: they share cores");
-    }
-    Ok((0..workers).map(|index| allowed.get(index % allowed.len().max(1)).copied()).collect())
 }
 
 fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), AppFailure> {
@@ -161,9 +152,14 @@ fn start_lane(store: &Store, settings: &Settings) -> Result<(PostingLane, LaneTh
 }
 
 /// One thread a core: more idle-class threads a core would cost the light requests their tail.
-fn start_pool(settings: &Settings) -> Result<(CpuPool, CpuThreads), AppFailure> {
+fn start_pool(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(CpuPool, CpuThreads), AppFailure> {
     let threads = NonZeroUsize::new(cores::allowed().len()).unwrap_or(NonZeroUsize::MIN);
-    CpuPool::start(threads, settings.limits.cpu_queue, |_| ()).map_err(failed)
+    let metrics = Arc::clone(metrics);
+    let observe = move |timing: runtime::Timing| {
+        metrics.cpu_pool_queue.observe(timing.queue);
+        metrics.cpu_pool_run.observe(timing.run);
+    };
+    CpuPool::start(threads, settings.limits.cpu_queue, observe).map_err(failed)
 }
 
 /// What is counted, and what each worker counts with.
@@ -377,77 +373,6 @@ impl Threads {
         }
         lane
     }
-}
-
-/// The signals that the server answers to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.terminate.recv() => Wish::End("SIGTERM"),
-            _ = self.interrupt.recv() => Wish::End("SIGINT"),
-            _ = self.hangup.recv() => Wish::Reload,
-        }
-    }
-
-    /// The next signal that asks for the end.
-    async fn end(&mut self) -> &'static str {
-        loop {
-            if let Wish::End(signal) = self.next().await {
-                return signal;
-            }
-        }
-    }
-}
-
-/// What a signal asks for.
-enum Wish {
-    /// The end; with the signal's name.
-    End(&'static str),
-    /// The live settings, read again.
-    Reload,
-}
-
-/// Takes over what may change while the server runs: for now the log's filter.
-fn reload_live(live: &mut Live, reload: Reload<'_>, logging: &Logging) {
-    let settings = match reload() {
-        Ok(settings) => settings,
-        Err(problem) => {
-            tracing::error!(%problem, "the settings are not valid; nothing was changed");
-            return;
-        }
-    };
-    let wanted = Live::from(&settings);
-    for change in live.diff(&wanted) {
-        let applied = change.key == "log.level" || change.key == "log.filter";
-        tracing::info!(
-            key = change.key,
-            from = change.from,
-            to = change.to,
-            applied,
-            "{}",
-            if applied { "setting changed" } else { "setting changed in the file; it needs a restart" }
-        );
-    }
-    if let Err(error) = logging.set_filter(&log_directives(&settings)) {
-        tracing::error!(%error, "the log's filter was not changed");
-        return;
-    }
-    live.log.level = wanted.log.level;
-    live.log.filter = wanted.log.filter;
 }
 
 /// What the log lets through: the directive list, or the level for everything.

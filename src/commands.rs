@@ -11,6 +11,7 @@ use crate::models::event::ChainHash;
 use crate::models::posting::Outcome;
 use crate::models::user::BUILT_IN_OPERATOR;
 use crate::models::{Actor, Role, User as Person, Username};
+use crate::runtime::cores;
 use crate::services::audit::{self, AuditError, Audited};
 use crate::services::users::{PASSWORD_MAX_BYTES, check_password, hash_password, register_command};
 use crate::services::{Tokens, now};
@@ -37,10 +38,11 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
         Command::Serve(_) => (log_format(settings), app::log_directives(settings)),
         _ => (Format::Human, COMMAND_LOG.to_owned()),
     };
-    let logging = logging::start(format, &directives).map_err(|error| match error {
-        LoggingError::Directives(error) => AppFailure::Configuration(format!("log.filter: {error}")),
-        LoggingError::Thread(_) => AppFailure::Failed(error.to_string()),
-    })?;
+    let logging =
+        logging::start(format, &directives, cores::let_others_first).map_err(|error| match error {
+            LoggingError::Directives(error) => AppFailure::Configuration(format!("log.filter: {error}")),
+            LoggingError::Thread(_) => AppFailure::Failed(error.to_string()),
+        })?;
     match invocation.command {
         Command::Serve(_) => {
             let reload =

@@ -36,6 +36,14 @@ pub fn pin(core: CoreId) -> io::Result<()> {
     }
 }
 
+/// Lets the calling thread wait for its turn when it is woken, instead of interrupting the thread that runs on its
+/// core (`SCHED_BATCH`, `sched(7)`). For threads that rings wake and do not wait for.
+pub fn let_others_first() {
+    if let Err(error) = sys::become_batch(0) {
+        tracing::debug!(%error, "a background thread keeps its scheduling class");
+    }
+}
+
 /// CPU time that the calling thread has used so far, user and system.
 pub fn thread_cpu_time() -> Duration {
     sys::thread_cpu_time()

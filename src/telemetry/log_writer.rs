@@ -104,13 +104,17 @@ impl Drop for WriterThread {
 }
 
 /// Starts the thread that writes to `sink`.
-pub(super) fn start(sink: impl Write + Send + 'static) -> io::Result<(Arc<LogQueue>, WriterThread)> {
+pub(super) fn start(
+    sink: impl Write + Send + 'static,
+    settle_in: fn(),
+) -> io::Result<(Arc<LogQueue>, WriterThread)> {
     let (messages, arriving) = mpsc::channel();
     let queued_bytes = Arc::new(AtomicUsize::new(0));
     let written_off = Arc::clone(&queued_bytes);
-    thread::Builder::new()
-        .name("log-writer".to_owned())
-        .spawn(move || write_all(&arriving, &written_off, sink))?;
+    thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
+        settle_in();
+        write_all(&arriving, &written_off, sink);
+    })?;
     let writer = WriterThread { messages: messages.clone() };
     Ok((Arc::new(LogQueue { messages, queued_bytes, dropped: DroppedLines::default() }), writer))
 }
@@ -148,7 +152,7 @@ pub(super) mod tests {
     /// A writer whose output arrives at the receiver.
     pub(in crate::telemetry) fn observed() -> (Arc<LogQueue>, WriterThread, Receiver<Vec<u8>>) {
         let (sink, written) = mpsc::channel();
-        let (queue, thread) = start(Written(sink)).unwrap();
+        let (queue, thread) = start(Written(sink), || ()).unwrap();
         (queue, thread, written)
     }
 
@@ -182,7 +186,7 @@ pub(super) mod tests {
     #[test]
     fn a_stalled_reader_costs_lines_and_bounded_memory() {
         let (go, stuck) = mpsc::channel();
-        let (queue, thread) = start(Stuck(stuck)).unwrap();
+        let (queue, thread) = start(Stuck(stuck), || ()).unwrap();
         let half = vec![b'x'; QUEUE_BYTES / 2];
         queue.submit(&half, 10);
         queue.submit(&half, 10);

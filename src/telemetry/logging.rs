@@ -65,9 +65,10 @@ pub struct Logging {
     _writer: WriterThread,
 }
 
-/// Starts logging for the process. `directives` is a level or a list as `EnvFilter` reads it.
-pub fn start(format: Format, directives: &str) -> Result<Logging, LoggingError> {
-    let (subscriber, logging) = build(format.style(), directives, io::stderr())?;
+/// Starts logging for the process. `directives` is a level or a list as `EnvFilter` reads it. The thread that writes
+/// calls `settle_in` first: it may give itself a priority.
+pub fn start(format: Format, directives: &str, settle_in: fn()) -> Result<Logging, LoggingError> {
+    let (subscriber, logging) = build(format.style(), directives, io::stderr(), settle_in)?;
     subscriber.init();
     logging.access.ask();
     Ok(logging)
@@ -78,9 +79,10 @@ fn build(
     style: Style,
     directives: &str,
     sink: impl Write + Send + 'static,
+    settle_in: fn(),
 ) -> Result<(impl Subscriber + Send + Sync, Logging), LoggingError> {
     let (filter, handle) = reload::Layer::new(parse(directives)?);
-    let (queue, writer) = log_writer::start(sink)?;
+    let (queue, writer) = log_writer::start(sink, settle_in)?;
     let subscriber =
         tracing_subscriber::registry().with(filter).with(lines(style, LineWriter(Arc::clone(&queue))));
     Ok((subscriber, Logging { filter: handle, style, access: Arc::default(), queue, _writer: writer }))
@@ -137,7 +139,7 @@ mod tests {
     fn a_new_filter_reaches_access_lines_that_are_already_in_use() {
         const ACCESS_ONLY: &str = "off,ringledger::access=info";
         let (sink, written) = mpsc::channel();
-        let (subscriber, logging) = build(Style::Json, "info", Written(sink)).unwrap();
+        let (subscriber, logging) = build(Style::Json, "info", Written(sink), || ()).unwrap();
         let lines = logging.access_lines(0, Sampling::All);
         let duration = Duration::from_micros(1);
         let line = Line {
