@@ -5,7 +5,7 @@
 //! - **The clerk** (`cpu-clerk`, normal priority) hands outcomes over. Waking a task locks its scheduler's queue, which
 //!   the ring locks too; a thread at `SCHED_IDLE` that is preempted there would stop the ring, and so might the
 //!   observer's locks. A worker pushes onto a lock-free queue instead, and the clerk does the rest. It costs a
-//!   job one more wake-up, some 10 µs.
+//!   job one more wake-up.
 //!
 //! So a job shares no lock with a ring, as far as the pool goes. What remains is the job's own: standard error and
 //! the backtrace lock when it panics, and the kernel's lock of the address space when it maps or unmaps memory.
