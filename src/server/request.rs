@@ -73,7 +73,7 @@ impl Arrived {
     fn new(request: Request<Incoming>) -> Self {
         let begin = Instant::now();
         let (head, incoming) = request.into_parts();
-        let id = id_field(&head.headers);
+        let id = id_field(&head.headers, begin);
         Self { begin, head, body: Arriving::new(incoming), id }
     }
 
@@ -132,7 +132,9 @@ impl Exchanges {
         if let Some(outcome) = at_once {
             let (reply, ends_connection) = record.settle(outcome);
             let closes = ends_connection || self.closing.get();
-            return Answering::Made(Some(self.leave(&record, reply, closes)));
+            let now = Instant::now();
+            under_way.end(now);
+            return Answering::Made(Some(self.leave(&record, reply, closes, now)));
         }
         drop(record);
         let answer = Rc::clone(self).answer_in_time(arrived, under_way);
@@ -158,7 +160,7 @@ impl Exchanges {
     async fn answer_in_time(
         self: Rc<Self>,
         mut arrived: Arrived,
-        _under_way: UnderWay,
+        under_way: UnderWay,
     ) -> Response<ReplyBody> {
         let _in_flight = self.metrics.request_begins();
         let record = Record::new(&arrived.head, &arrived.id, arrived.begin);
@@ -171,7 +173,9 @@ impl Exchanges {
             (reply, closes)
         };
         let (reply, closes) = answering.instrument(span).await;
-        self.leave(&record, reply, closes)
+        let now = Instant::now();
+        under_way.end(now);
+        self.leave(&record, reply, closes, now)
     }
 
     /// Route, bound, user, body, handler.
@@ -258,8 +262,7 @@ impl Exchanges {
     }
 
     /// Counts a request that is answered, writes its access line, and makes the response.
-    fn leave(&self, record: &Record<'_>, reply: Reply, closes: bool) -> Response<ReplyBody> {
-        let now = Instant::now();
+    fn leave(&self, record: &Record<'_>, reply: Reply, closes: bool, now: Instant) -> Response<ReplyBody> {
         self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), now - record.begin);
         self.access.record(&record.line(reply.status, now));
         let mut response = Response::new(Full::new(reply.body));

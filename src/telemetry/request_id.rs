@@ -1,6 +1,8 @@
 //! Ids of requests and traces: taken from the caller where they are well formed, else made here.
 
-use super::ids::uuid_v7;
+use std::time::Instant;
+
+use super::ids::uuid_v7_at;
 
 /// The longest id that a caller may choose, in bytes. It is written to every log line of the request.
 const MAX_BYTES: usize = 128;
@@ -14,9 +16,9 @@ pub fn is_well_formed(id: &[u8]) -> bool {
     (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(allowed)
 }
 
-/// Writes a new UUIDv7 as text.
-pub fn make(buffer: &mut [u8; MADE_BYTES]) -> &str {
-    uuid_v7().as_hyphenated().encode_lower(buffer)
+/// Writes a new UUIDv7 as text. `now` is the time, as far as it matters here.
+pub fn make(now: Instant, buffer: &mut [u8; MADE_BYTES]) -> &str {
+    uuid_v7_at(now).as_hyphenated().encode_lower(buffer)
 }
 
 /// The trace id of a valid `traceparent` (W3C Trace Context §3.2.2): 32 lower-case hexadecimal digits, not
@@ -51,7 +53,7 @@ mod tests {
     #[test]
     fn made_ids_are_new_and_well_formed() {
         let (mut one, mut two) = ([0; MADE_BYTES], [0; MADE_BYTES]);
-        assert_ne!(make(&mut one), make(&mut two));
+        assert_ne!(make(Instant::now(), &mut one), make(Instant::now(), &mut two));
         assert_eq!(uuid::Uuid::try_parse_ascii(&one).unwrap().get_version_num(), 7);
         assert!(is_well_formed(&one));
     }

@@ -197,11 +197,15 @@ impl UnderWay {
         activity.head_since.set(None);
         Self(activity)
     }
+
+    /// The reply was made at `now`. A request that is dropped instead takes its connection with it.
+    pub(in crate::server) fn end(self, now: std::time::Instant) {
+        self.0.rests_since.set(Instant::from_std(now));
+    }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
-        self.0.rests_since.set(Instant::now());
     }
 }

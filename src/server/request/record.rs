@@ -83,12 +83,12 @@ impl<'a> Record<'a> {
 }
 
 /// The caller's request id, or a new one, as the field that replies carry.
-pub(super) fn id_field(headers: &HeaderMap) -> HeaderValue {
+pub(super) fn id_field(headers: &HeaderMap, now: Instant) -> HeaderValue {
     match headers.get(REQUEST_ID) {
         Some(offered) if request_id::is_well_formed(offered.as_bytes()) => offered.clone(),
         Some(_) | None => {
             let mut buffer = [0; request_id::MADE_BYTES];
-            HeaderValue::from_str(request_id::make(&mut buffer)).expect("a UUID is visible ASCII")
+            HeaderValue::from_str(request_id::make(now, &mut buffer)).expect("a UUID is visible ASCII")
         }
     }
 }
