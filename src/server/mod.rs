@@ -12,4 +12,4 @@ mod worker;
 
 pub use connection::serve;
 pub use request::{Exchanges, ReplyBody};
-pub use worker::{Stage, Worker, WorkerError};
+pub use worker::{Stage, Worker, WorkerError, chores};

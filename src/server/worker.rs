@@ -141,8 +141,9 @@ impl Worker {
     }
 }
 
-/// What a worker does beside its connections, for as long as it lives.
-fn chores(exchanges: &Rc<Exchanges>, engine: Engine, busy_poll: BusyPoll) -> JoinSet<()> {
+/// What a worker does beside its connections, for as long as it lives. Must be called where tasks of one thread
+/// can be spawned, as inside [`runtime::block_on`].
+pub fn chores(exchanges: &Rc<Exchanges>, engine: Engine, busy_poll: BusyPoll) -> JoinSet<()> {
     let mut chores = JoinSet::new();
     chores.spawn_local(runtime::busy_poll(engine, busy_poll));
     let turns = Rc::clone(exchanges);

@@ -68,7 +68,17 @@ pub struct Logging {
 /// Starts logging for the process. `directives` is a level or a list as `EnvFilter` reads it. The thread that writes
 /// calls `settle_in` first: it may give itself a priority.
 pub fn start(format: Format, directives: &str, settle_in: fn()) -> Result<Logging, LoggingError> {
-    let (subscriber, logging) = build(format.style(), directives, io::stderr(), settle_in)?;
+    start_to(io::stderr(), format, directives, settle_in)
+}
+
+/// As [`start`], but lines go to `sink`.
+pub fn start_to(
+    sink: impl Write + Send + 'static,
+    format: Format,
+    directives: &str,
+    settle_in: fn(),
+) -> Result<Logging, LoggingError> {
+    let (subscriber, logging) = build(format.style(), directives, sink, settle_in)?;
     subscriber.init();
     logging.access.ask();
     Ok(logging)
