@@ -8,6 +8,8 @@
 mod auth;
 #[path = "subjects/json.rs"]
 mod json;
+#[path = "subjects/request.rs"]
+mod request;
 #[path = "subjects/router.rs"]
 mod router;
 
@@ -18,6 +20,8 @@ use http::Method;
 use ringledger::api::{AuthUser, routes};
 use ringledger::web::call::Body;
 
+use request::{Exchange, Ledger, Rig};
+
 // The allocator of the binary.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,13 +29,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A name, and what runs the operation a number of times.
 type Operation = (&'static str, fn(u64));
 
-const OPERATIONS: [Operation; 6] = [
+const OPERATIONS: [Operation; 9] = [
     ("router_plaintext", |times| find("plaintext", times)),
     ("router_account", |times| find("account", times)),
     ("router_unknown", |times| find("unknown", times)),
     ("router_deepest", |times| find("deepest", times)),
     ("auth_cached", authenticate),
     ("json_transfer", decode),
+    // The rig's own share of those below.
+    ("request_rig", |times| Rig::canned().repeat(&mut request::plaintext(), times)),
+    ("request_plaintext", |times| answer(|_| request::plaintext(), times)),
+    ("request_account", |times| answer(Ledger::account, times)),
 ];
 
 fn main() {
@@ -70,4 +78,9 @@ fn decode(times: u64) {
     for _ in 0..times {
         black_box(Body::new(sent.clone()).json::<json::Order<'_>>().is_ok());
     }
+}
+
+fn answer(exchange: impl FnOnce(&Ledger) -> Exchange, times: u64) {
+    let (rig, ledger) = Rig::new();
+    rig.repeat(&mut exchange(&ledger), times);
 }
