@@ -25,13 +25,13 @@ fn make_request_id(criterion: &mut Criterion) {
     criterion.bench_function("telemetry/request_id", |bench| {
         let mut buffer = [0; request_id::MADE_BYTES];
         bench.iter(|| {
-            black_box(request_id::make(&mut buffer));
+            black_box(request_id::make(Instant::now(), &mut buffer));
         });
     });
 }
 
 fn record_line(criterion: &mut Criterion) {
-    let log = logging::start_to(io::sink(), Format::Json, "info").expect("a log");
+    let log = logging::start_to(io::sink(), Format::Json, "info", || ()).expect("a log");
     let lines = log.access_lines(0, Sampling::All);
     let line = Line {
         id: "01a2053a-6f78-7282-a685-d3162f6f7057",

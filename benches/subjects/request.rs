@@ -203,7 +203,8 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
     let store = Store::open(&location).expect("a fresh store");
     let writer = store.writer().expect("a writer");
     let (lane, _ends_by_itself) = PostingLane::start(writer, settings.limits.lane_queue).expect("a lane");
-    let (pool, threads) = CpuPool::start(NonZeroUsize::MIN, settings.limits.cpu_queue).expect("a pool");
+    let (pool, threads) =
+        CpuPool::start(NonZeroUsize::MIN, settings.limits.cpu_queue, |_| ()).expect("a pool");
     let key = SigningKey::read_or_make(&directory.join("key")).expect("a key");
     let tokens = Tokens::new(&key);
     let log = log();
@@ -226,7 +227,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
 /// The log of the process; nobody reads what it writes.
 fn log() -> &'static Logging {
     static LOG: OnceLock<Logging> = OnceLock::new();
-    LOG.get_or_init(|| logging::start_to(io::sink(), Format::Json, "info").expect("a log"))
+    LOG.get_or_init(|| logging::start_to(io::sink(), Format::Json, "info", || ()).expect("a log"))
 }
 
 /// Writes the canned reply for each read, until the client leaves.

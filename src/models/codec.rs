@@ -11,8 +11,17 @@ use uuid::Uuid;
 use super::{AccountId, Amount, Currency, Terms, Timestamp, TransferId, UserId};
 
 /// Writes the canonical encoding.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Encoder(Vec<u8>);
+
+/// Bytes of a usual transfer, so that writing one does not move it from buffer to buffer.
+const USUAL_BYTES: usize = 256;
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self(Vec::with_capacity(USUAL_BYTES))
+    }
+}
 
 impl Encoder {
     /// What was written.

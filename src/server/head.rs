@@ -19,21 +19,44 @@ pub(super) const METHOD_BYTES: usize = 32;
 
 /// Checks, in this order: bounds, the form of the target, `Host`, `Transfer-Encoding`, `Expect`.
 pub(super) fn check(head: &Parts, limits: &Limits) -> Result<(), AppError> {
-    check_sizes(head, limits)?;
+    let fields = Fields::of(&head.headers);
+    check_sizes(head, &fields, limits)?;
     check_target(&head.method, &head.uri)?;
     host::check(head.version, &head.headers).map_err(|_| AppError::Malformed("exactly one valid Host"))?;
-    check_codings(&head.headers)?;
-    check_expectations(head)
+    if fields.frames_unusually {
+        check_codings(&head.headers)?;
+        check_expectations(head)?;
+    }
+    Ok(())
 }
 
-fn check_sizes(head: &Parts, limits: &Limits) -> Result<(), AppError> {
+/// What one walk over the fields tells: a look-up of each name costs as much as the walk.
+struct Fields {
+    /// Each field with its colon, space and line end.
+    bytes: usize,
+    /// Whether there is a `Transfer-Encoding` or an `Expect`.
+    frames_unusually: bool,
+}
+
+impl Fields {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut fields = Self { bytes: 0, frames_unusually: false };
+        for (name, value) in headers {
+            fields.bytes += name.as_str().len() + value.len() + ": \r\n".len();
+            fields.frames_unusually |= *name == TRANSFER_ENCODING || *name == EXPECT;
+        }
+        fields
+    }
+}
+
+fn check_sizes(head: &Parts, fields: &Fields, limits: &Limits) -> Result<(), AppError> {
     let target_bytes = target_bytes(&head.uri);
     if target_bytes > limits.target_bytes {
         return Err(AppError::UriTooLong(limits.target_bytes));
     }
     let method_bytes = head.method.as_str().len();
     let request_line = method_bytes + target_bytes + " HTTP/1.1\r\n ".len();
-    if head.headers.len() > limits.fields || request_line + field_bytes(&head.headers) > limits.head_bytes {
+    if head.headers.len() > limits.fields || request_line + fields.bytes > limits.head_bytes {
         return Err(AppError::HeadersTooLarge);
     }
     if method_bytes > METHOD_BYTES {
@@ -92,11 +115,6 @@ fn target_bytes(uri: &Uri) -> usize {
     let origin = uri.path_and_query().map_or(0, |path| path.as_str().len());
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len() + "://".len());
     origin + authority + uri.scheme_str().map_or(0, str::len)
-}
-
-/// Each field with its colon, space and line end.
-fn field_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
 #[cfg(test)]

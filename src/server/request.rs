@@ -134,7 +134,8 @@ impl Exchanges {
             let closes = ends_connection || self.closing.get();
             let now = Instant::now();
             under_way.end(now);
-            return Answering::Made(Some(self.leave(&record, reply, closes, now)));
+            let response = self.leave(&record, reply, closes, now);
+            return Answering::Made(Some(named(response, arrived.id)));
         }
         drop(record);
         let answer = Rc::clone(self).answer_in_time(arrived, under_way);
@@ -175,7 +176,8 @@ impl Exchanges {
         let (reply, closes) = answering.instrument(span).await;
         let now = Instant::now();
         under_way.end(now);
-        self.leave(&record, reply, closes, now)
+        let response = self.leave(&record, reply, closes, now);
+        named(response, arrived.id)
     }
 
     /// Route, bound, user, body, handler.
@@ -261,19 +263,24 @@ impl Exchanges {
         body.discard(self.limits.body_bytes, expects).await && !self.closing.get()
     }
 
-    /// Counts a request that is answered, writes its access line, and makes the response.
+    /// Counts a request that is answered, writes its access line, and makes the response, all but its id.
     fn leave(&self, record: &Record<'_>, reply: Reply, closes: bool, now: Instant) -> Response<ReplyBody> {
         self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), now - record.begin);
         self.access.record(&record.line(reply.status, now));
         let mut response = Response::new(Full::new(reply.body));
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
-        response.headers_mut().insert(REQUEST_ID, record.id_field.clone());
         if closes {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
+}
+
+/// The response with the request's id.
+fn named(mut response: Response<ReplyBody>, id: HeaderValue) -> Response<ReplyBody> {
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
 }
 
 /// What a head asks for.

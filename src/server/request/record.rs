@@ -18,7 +18,6 @@ const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 pub(super) struct Record<'a> {
     pub(super) head: &'a Parts,
-    pub(super) id_field: &'a HeaderValue,
     pub(super) id: &'a str,
     /// When the head was complete.
     pub(super) begin: Instant,
@@ -29,7 +28,7 @@ pub(super) struct Record<'a> {
 impl<'a> Record<'a> {
     pub(super) fn new(head: &'a Parts, id_field: &'a HeaderValue, begin: Instant) -> Self {
         let id = id_field.to_str().unwrap_or_default();
-        Self { head, id_field, id, begin, route: Cell::new(None) }
+        Self { head, id, begin, route: Cell::new(None) }
     }
 
     pub(super) fn found(&self, route: &Route) {

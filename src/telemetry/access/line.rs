@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::TARGET;
 use super::stamp::Stamp;
 
-/// What a request's line tells. Whoever fills it in bounds the lengths.
+/// What a request's line tells. Whoever fills it in bounds the lengths, and sees to it that id, trace and route hold
+/// nothing that JSON must escape.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     /// The request's id.
@@ -72,13 +73,13 @@ impl LineFormat {
         out.extend_from_slice(b",\"target\":\"");
         out.extend_from_slice(TARGET.as_bytes());
         out.extend_from_slice(b"\",\"span\":{\"id\":");
-        quote(line.id, out);
+        plain(line.id, out);
         out.extend_from_slice(b",\"method\":");
         quote(line.method, out);
         for (key, value) in [(",\"route\":", line.route), (",\"trace\":", line.trace)] {
             if let Some(value) = value {
                 out.extend_from_slice(key.as_bytes());
-                quote(value, out);
+                plain(value, out);
             }
         }
         out.extend_from_slice(b",\"name\":\"request\"}}\n");
@@ -109,14 +110,20 @@ fn duration_us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Appends a JSON string of a text that needs no escapes.
+fn plain(text: &str, out: &mut Vec<u8>) {
+    debug_assert!(!text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\'), "{text:?}");
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
 /// Appends a JSON string.
 fn quote(text: &str, out: &mut Vec<u8>) {
     // Counted to the end, since that compiles to vector instructions.
     let escapes = text.bytes().filter(|&byte| byte < b' ' || byte == b'"' || byte == b'\\').count();
     if escapes == 0 {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+        plain(text, out);
     } else {
         serde_json::to_writer(out, text).expect("a string becomes JSON, and a vector takes it");
     }
