@@ -116,7 +116,7 @@ fn raise_file_limit(settings: &Settings, workers: usize) {
              (ulimit -Hn, LimitNOFILE=) to serve so many connections"
         ),
         Ok(limit) => {
-            tracing::debug!(before = limit.before, now = limit.now, "raised the limit of open files")
+            tracing::debug!(before = limit.before, now = limit.now, "raised the limit of open files");
         }
         Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }

@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::{AccountId, Amount, Currency, Terms, Timestamp, TransferId, UserId};
 
+/// Bytes of a usual transfer, so that writing one does not move it from buffer to buffer.
+const USUAL_BYTES: usize = 256;
+
 /// Writes the canonical encoding.
 #[derive(Debug)]
 pub struct Encoder(Vec<u8>);
-
-/// Bytes of a usual transfer, so that writing one does not move it from buffer to buffer.
-const USUAL_BYTES: usize = 256;
 
 impl Default for Encoder {
     fn default() -> Self {

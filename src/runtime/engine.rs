@@ -328,10 +328,8 @@ mod tests {
     #[test]
     fn each_flag_is_tried_by_itself() {
         let refuses = |refused: fn(RingSetup) -> bool| {
-            let attempt = move |setup| match refused(setup) {
-                true => Err(EngineError::TooOld("flags")),
-                false => Ok(()),
-            };
+            let attempt =
+                move |setup| if refused(setup) { Err(EngineError::TooOld("flags")) } else { Ok(()) };
             decide(IoMode::Auto, attempt).unwrap().reason
         };
         assert!(refuses(|_| false).ends_with("COOP_TASKRUN and SINGLE_ISSUER"));

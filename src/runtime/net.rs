@@ -92,7 +92,7 @@ pub trait Kick: 'static {
     fn peer_ended(&self) -> bool;
 }
 
-/// [`Kick::peer_ended`] of any socket (`recv(2)`, MSG_PEEK).
+/// [`Kick::peer_ended`] of any socket (`recv(2)`, `MSG_PEEK`).
 pub(super) fn peer_ended(socket: &SockRef<'_>) -> bool {
     let mut byte = [MaybeUninit::uninit()];
     match socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT) {

@@ -22,7 +22,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tracing::Instrument;
 
-use self::record::{REQUEST_ID, Record, id_field};
+use self::record::{REQUEST_ID, Record, RouteName, id_field};
 use super::body::Arriving;
 use super::connection::UnderWay;
 use super::head;
@@ -78,7 +78,7 @@ impl Arrived {
     }
 
     fn record(&self) -> Record<'_> {
-        Record::new(&self.head, &self.id, self.begin)
+        Record::new(&self.head, &self.id, self.begin, None)
     }
 }
 
@@ -137,8 +137,8 @@ impl Exchanges {
             let response = self.leave(&record, reply, closes, now);
             return Answering::Made(Some(named(response, arrived.id)));
         }
-        drop(record);
-        let answer = Rc::clone(self).answer_in_time(arrived, under_way);
+        let found = record.route();
+        let answer = Rc::clone(self).answer_in_time(arrived, found, under_way);
         Answering::Waiting(Box::pin(answer))
     }
 
@@ -161,10 +161,11 @@ impl Exchanges {
     async fn answer_in_time(
         self: Rc<Self>,
         mut arrived: Arrived,
+        found: Option<RouteName>,
         under_way: UnderWay,
     ) -> Response<ReplyBody> {
         let _in_flight = self.metrics.request_begins();
-        let record = Record::new(&arrived.head, &arrived.id, arrived.begin);
+        let record = Record::new(&arrived.head, &arrived.id, arrived.begin, found);
         // A span that nobody asked for would cost each request more than its handler.
         let span = tracing::debug_span!("request", id = record.id, method = record.method());
         let answering = async {
@@ -200,6 +201,7 @@ impl Exchanges {
     /// What the head asks for, if it is in order.
     fn route<'a>(&'a self, record: &Record<'a>) -> Result<Found<'a>, AppError> {
         let head = record.head;
+        // A head whose route is known has been checked.
         if record.route().is_none() {
             head::check(head, &self.limits)?;
         }

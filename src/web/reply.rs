@@ -12,8 +12,9 @@ use super::conditional::ETag;
 use super::json::{self, EncodeError};
 use super::percent;
 
-/// Room for the fields of a usual reply, so that they are never moved to a larger map.
-const REPLY_FIELDS: usize = 6;
+/// Room for fields. A usual reply has fewer, but hyper parses the next request into the same map, which then need not
+/// grow for what a browser sends.
+const REPLY_FIELDS: usize = 12;
 
 /// A complete reply.
 #[derive(Debug, Clone)]

@@ -115,7 +115,7 @@ pub(super) fn readable(socket: &Rc<Socket>) -> Op<Bare> {
     submit(Some(socket), Bare, entry)
 }
 
-/// What can be received without waiting (`recv(2)`, MSG_DONTWAIT): saves a turn of the ring where
+/// What can be received without waiting (`recv(2)`, `MSG_DONTWAIT`): saves a turn of the ring where
 /// something is known to be there.
 pub(super) fn receive_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());

@@ -19,10 +19,11 @@ use crate::runtime::net::{Kick, peer_ended};
 /// never reads.
 pub const WRITE_BOUND: usize = 64 * 1024;
 
-/// Capacity that a send buffer may keep while there is nothing to send. Protects memory from many
-/// idle connections that once had a large reply; covers the usual reply, so that it needs no
-/// allocation.
-const KEPT_CAPACITY: usize = 4 * 1024;
+/// Capacity that a send buffer begins with: the usual reply, or a batch of small ones, needs no second.
+const FIRST_CAPACITY: usize = 4 * 1024;
+/// Capacity that a send buffer may keep while there is nothing to send. Protects memory from clients that once had
+/// a large reply and do not rest; a connection that rests keeps none.
+const KEPT_CAPACITY: usize = 16 * 1024;
 
 pub(super) struct SendHalf {
     socket: Rc<Socket>,
@@ -77,6 +78,7 @@ impl SendHalf {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let room = ready!(self.poll_room(cx))?;
         let count = bytes.len().min(room);
+        self.make_room();
         self.queued.extend_from_slice(&bytes[..count]);
         Poll::Ready(Ok(count))
     }
@@ -90,12 +92,19 @@ impl SendHalf {
     ) -> Poll<io::Result<usize>> {
         let room = ready!(self.poll_room(cx))?;
         let mut left = room;
+        self.make_room();
         for slice in slices {
             let count = slice.len().min(left);
             self.queued.extend_from_slice(&slice[..count]);
             left -= count;
         }
         Poll::Ready(Ok(room - left))
+    }
+
+    fn make_room(&mut self) {
+        if self.queued.capacity() == 0 {
+            self.queued.reserve(FIRST_CAPACITY);
+        }
     }
 
     /// How many bytes may be written now, at least one.

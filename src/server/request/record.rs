@@ -16,26 +16,34 @@ use crate::web::reply::Reply;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// Number and template of a route.
+pub(super) type RouteName = (usize, &'static str);
+
 pub(super) struct Record<'a> {
     pub(super) head: &'a Parts,
     pub(super) id: &'a str,
     /// When the head was complete.
     pub(super) begin: Instant,
-    /// Number and template of the route, once it is found.
-    route: Cell<Option<(usize, &'static str)>>,
+    /// The route, once it is found.
+    route: Cell<Option<RouteName>>,
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn new(head: &'a Parts, id_field: &'a HeaderValue, begin: Instant) -> Self {
+    pub(super) fn new(
+        head: &'a Parts,
+        id_field: &'a HeaderValue,
+        begin: Instant,
+        route: Option<RouteName>,
+    ) -> Self {
         let id = id_field.to_str().unwrap_or_default();
-        Self { head, id, begin, route: Cell::new(None) }
+        Self { head, id, begin, route: Cell::new(route) }
     }
 
     pub(super) fn found(&self, route: &Route) {
         self.route.set(Some((route.row, route.template)));
     }
 
-    pub(super) fn route(&self) -> Option<(usize, &'static str)> {
+    pub(super) fn route(&self) -> Option<RouteName> {
         self.route.get()
     }
 

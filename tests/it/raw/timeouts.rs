@@ -135,7 +135,7 @@ fn a_trickled_body_is_408_at_its_deadline(engine: &str) {
     let server = server_with(engine, "limits.body_timeout_ms");
     let books = Books::open(&server, 0);
     let mut connection = Connection::open(server.address());
-    connection.send(books.account_request().json(&" ".repeat(1_000)).head());
+    connection.send(books.account_request().json(" ".repeat(1_000)).head());
     let mut sender = connection.sender();
     let begin = Instant::now();
     std::thread::spawn(move || {
