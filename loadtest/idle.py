@@ -6,9 +6,10 @@
     loadtest/idle.py --connections 9000 --io epoll --binary target/release/ringledger
 
 Starts the server with one worker on core 0 and a fresh data directory, runs on core 1, opens the connections with one
-request each, and prints the resident memory for each connection, second by second. Then it asks once more on a
-sample of the connections that rested, and again at once, and prints both latencies in microseconds; --awake asks the
-first time on connections that had no time to be parked. Exits with 1 on a wrong reply. Linux, Python 3.9.
+request each, and prints the resident memory for each connection, second by second. Then it asks on a
+sample of the connections, one after the other, which had rested, and a second time in the same order, while they are
+awake but as cold in the caches, and prints both latencies in microseconds. Exits with 1 on a wrong reply. Linux,
+Python 3.9.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import time
 REQUEST = b"GET /plaintext HTTP/1.1\r\nHost: ledger\r\n\r\n"
 # More than a connection rests before it is parked, and than the allocator takes to give memory back.
 SETTLE_S = 6
+# So few that all are asked twice before the first of them is parked again.
 SAMPLE = 2000
 WARM_UP = 2000
 
@@ -64,14 +66,15 @@ def measure(address, pid, arguments):
     connections = [connect(address) for _ in range(arguments.connections)]
     for connection in connections:
         ask(connection)
-    for second in range(0 if arguments.awake else SETTLE_S):
+    for second in range(SETTLE_S):
         time.sleep(1)
         each = (resident_kib(pid) - base) * 1024 / len(connections)
         print(f"after {second + 1} s: {each:,.0f} bytes a connection")
     sample = random.sample(connections, min(SAMPLE, len(connections)))
-    pairs = [(ask(connection), ask(connection)) for connection in sample]
-    first, second = (quantiles_us(times) for times in zip(*pairs))
-    print(f"first request p50 {first[0]} us, p90 {first[1]} us; the next p50 {second[0]} us, p90 {second[1]} us")
+    rested, awake = (quantiles_us([ask(connection) for connection in sample]) for _ in range(2))
+    ratios = [after / before for after, before in zip(rested, awake)]
+    print(f"after the rest p50 {rested[0]} us, p90 {rested[1]} us; awake p50 {awake[0]} us, p90 {awake[1]} us")
+    print(f"ratio p50 {ratios[0]:.2f}, p90 {ratios[1]:.2f}")
 
 
 def main():
@@ -80,7 +83,6 @@ def main():
     parser.add_argument("--io", default="uring", choices=["uring", "epoll"])
     parser.add_argument("--binary", default="target/release/ringledger")
     parser.add_argument("--port", type=int, default=18080)
-    parser.add_argument("--awake", action="store_true")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -80,6 +80,9 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let key = signing_key(settings)?;
     let cores = worker_cores(settings)?;
     raise_file_limit(settings, cores.len());
+    if let Err(error) = runtime::keep_pages_small() {
+        tracing::debug!(%error, "the kernel may make huge pages; idle connections then cost more memory");
+    }
     // Before anything serves, so that no signal finds its default action.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;

@@ -35,7 +35,7 @@ pub use engine::{Choice, Engine, EngineError, IoMode, RingSetup, choose};
 pub use epoll::{EpollKicker, EpollListener, EpollStream};
 pub use limits::{FileLimit, raise_file_limit};
 pub use listen::{ListenOptions, Turn, bind, probe_free};
-pub use memory::give_memory_back;
+pub use memory::{give_memory_back, keep_pages_small};
 pub use net::{Kick, Listener, Stream};
 pub use pool::{CpuPool, CpuThreads, PoolError, Timing};
 pub use ring::{RingKicker, RingListener, RingStream, WRITE_BOUND};
