@@ -11,6 +11,7 @@ mod drain;
 mod errors;
 mod idempotency;
 mod layers;
+mod metrics;
 mod raw;
 mod requests;
 mod settings;

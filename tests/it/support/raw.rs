@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long one read or write may take before a test fails, so that a server that hangs does not hang the
 /// tests. Above every wait that a test asks for.
@@ -43,11 +44,22 @@ impl Connection {
 
     /// The same, for a server that may refuse.
     pub(crate) fn try_open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, CONNECT_PATIENCE)?;
+        Self::over(TcpStream::connect_timeout(&address, CONNECT_PATIENCE)?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream, unread: Vec::new() })
+    }
+
+    /// The same with a receive buffer of the least size, so that what is not read stays with the server.
+    pub(crate) fn open_narrow(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(0).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::over(socket.into()).unwrap()
     }
 
     /// A second handle that sends on this connection while this one reads.
@@ -68,6 +80,16 @@ impl Connection {
     /// Ends the sending side; replies can still be read.
     pub(crate) fn finish_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Ends the connection by a reset, as a client that has crashed would.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Reads what has come and throws it away; its length, 0 at the end.
+    pub(crate) fn skip(&mut self) -> io::Result<usize> {
+        self.stream.read(&mut [0; READ_BYTES])
     }
 
     /// Sends a request and reads its reply.

@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::Process;
+
+/// The binary under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringledger");
+
 /// How long a server may take to listen. Far more than it needs, for machines that are busy building.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -19,13 +24,15 @@ pub(crate) struct Server {
     data: TempDir,
     /// Log lines as they come; kept so that the pipe never fills.
     log: mpsc::Receiver<String>,
+    /// Those before it listened.
+    start_lines: Vec<String>,
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
 }
 
 /// The binary with nothing of the environment that could change its settings.
 pub(crate) fn ledger_command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringledger"));
+    let mut command = Command::new(PROGRAM);
     command.env_clear().current_dir(data).arg("--data").arg(data);
     command
 }
@@ -53,8 +60,21 @@ impl Server {
         Self::start_set_in(data, arguments, &[])
     }
 
+    /// A server that `ulimit` was called for, with arguments such as `-n 64`.
+    pub(crate) fn start_under(ulimit: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!(r#"ulimit {ulimit} && exec "$0" "$@""#), PROGRAM, "--data"]);
+        command.arg(data.path()).env_clear().current_dir(data.path());
+        Self::start_by(command, data, arguments, settings)
+    }
+
     fn start_set_in(data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut child = ledger_command(data.path())
+        Self::start_by(ledger_command(data.path()), data, arguments, settings)
+    }
+
+    fn start_by(mut command: Command, data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .envs(settings.iter().map(|(key, value)| (variable(key), value)))
@@ -71,10 +91,10 @@ impl Server {
                 let _ = lines.send(line);
             }
         });
-        let address = wait_for_address(&mut child, &log);
+        let (address, start_lines) = wait_for_address(&mut child, &log);
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let settings = settings.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { child, address, data, log, arguments, settings }
+        Self { child, address, data, log, start_lines, arguments, settings }
     }
 
     /// Kills the process and starts it again on the same ledger; returns how long the start took.
@@ -117,6 +137,30 @@ impl Server {
     /// Log lines written so far and not yet taken.
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.log.try_iter().collect()
+    }
+
+    /// Log lines written before it listened.
+    pub(crate) fn start_lines(&self) -> &[String] {
+        &self.start_lines
+    }
+
+    /// Waits for a log line that contains `text`, and returns it. Lines before it are gone.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&self, text: &str, within: Duration) -> String {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.log.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("{text:?} was not logged within {within:?}: {error}"),
+            }
+        }
+    }
+
+    /// What the kernel tells of its process.
+    pub(crate) fn process(&self) -> Process {
+        Process::of(self.child.id())
     }
 
     /// Where it listens.
@@ -163,7 +207,8 @@ fn variable(key: &str) -> String {
     format!("RINGLEDGER__{}", key.replace('.', "__").to_uppercase())
 }
 
-fn wait_for_address(child: &mut Child, log: &mpsc::Receiver<String>) -> SocketAddr {
+/// The address that it tells, and the lines before.
+fn wait_for_address(child: &mut Child, log: &mpsc::Receiver<String>) -> (SocketAddr, Vec<String>) {
     let deadline = Instant::now() + START_TIMEOUT;
     let mut seen = Vec::new();
     loop {
@@ -171,7 +216,7 @@ fn wait_for_address(child: &mut Child, log: &mpsc::Receiver<String>) -> SocketAd
             Ok(line) => {
                 if let Some((_, rest)) = line.split_once("listening on http://") {
                     let end = rest.find(|c: char| !c.is_ascii_digit() && !".:[]".contains(c));
-                    return rest[..end.unwrap_or(rest.len())].parse().unwrap();
+                    return (rest[..end.unwrap_or(rest.len())].parse().unwrap(), seen);
                 }
                 seen.push(line);
             }

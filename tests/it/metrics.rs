@@ -1,0 +1,190 @@
+//! `/metrics`: what scrapers, dashboards and alerts rely on.
+
+use std::time::Duration;
+
+use crate::support::books::Books;
+use crate::support::raw::{Connection, Reply, Request};
+use crate::support::{Scrape, Server, add_user, on_both_engines, run, wait_until};
+
+/// How late a busy machine may be.
+const LATE: Duration = Duration::from_secs(2);
+
+on_both_engines!(
+    requests_are_counted_by_method_route_status_and_core,
+    durations_are_counted_in_buckets,
+    connections_are_counted_while_they_are_open,
+    requests_in_flight_are_counted_until_they_are_answered,
+    jobs_of_the_pool_are_measured,
+    the_process_is_measured,
+    openmetrics_is_sent_to_those_who_ask,
+    metrics_that_are_not_public_are_for_operators,
+);
+
+/// A server of one worker, so that every number is of core 0.
+fn server_on(engine: &str) -> Server {
+    Server::start_with(&["--io", engine, "--workers", "1", "--bench-endpoints"])
+}
+
+fn ask(connection: &mut Connection, method: &str, target: &str) -> u16 {
+    connection.call(Request::new(method, target).bytes()).status
+}
+
+fn requests_are_counted_by_method_route_status_and_core(engine: &str) {
+    let server = server_on(engine);
+    let books = Books::open(&server, 1);
+    let mut connection = Connection::open(server.address());
+    for _ in 0..3 {
+        assert_eq!(ask(&mut connection, "GET", "/health"), 200);
+    }
+    assert_eq!(ask(&mut connection, "DELETE", "/health"), 405);
+    assert_eq!(ask(&mut connection, "GET", "/nowhere"), 404);
+    let account = format!("/api/v1/accounts/{}", books.accounts[0]);
+    assert_eq!(ask(&mut connection, "GET", &account), 401);
+    assert_eq!(connection.call(books.get(&account).bytes()).status, 200);
+    let scrape = Scrape::on(&mut connection);
+    for (method, route, status, count) in [
+        ("GET", "/health", "200", 3),
+        ("other", "unmatched", "405", 1),
+        ("other", "unmatched", "404", 1),
+        ("GET", "/api/v1/accounts/{id}", "401", 1),
+        ("GET", "/api/v1/accounts/{id}", "200", 1),
+        ("POST", "/api/v1/accounts", "201", 2),
+        ("POST", "/api/v1/transfers", "201", 1),
+    ] {
+        let labels = [("method", method), ("route", route), ("status", status), ("core", "0")];
+        assert_eq!(scrape.samples("http_requests_total", &labels), [count], "{labels:?}: {}", scrape.0);
+    }
+    // This scrape was not yet answered, and nothing else was asked.
+    assert_eq!(scrape.sum("http_requests_total", &[]), 10, "{}", scrape.0);
+}
+
+fn durations_are_counted_in_buckets(engine: &str) {
+    const NAME: &str = "http_request_duration_seconds";
+    let server = server_on(engine);
+    let mut connection = Connection::open(server.address());
+    for _ in 0..5 {
+        assert_eq!(ask(&mut connection, "GET", "/health"), 200);
+    }
+    assert_eq!(ask(&mut connection, "GET", "/cpu?ms=20"), 200);
+    let scrape = Scrape::on(&mut connection);
+    for (route, count) in [("/health", 5), ("/cpu", 1)] {
+        let labels = [("method", "GET"), ("route", route), ("status", "200"), ("core", "0")];
+        let buckets = scrape.samples(&format!("{NAME}_bucket"), &labels);
+        assert!(buckets.is_sorted() && buckets.len() > 5, "{buckets:?}");
+        assert_eq!(buckets.last(), Some(&count));
+        assert_eq!(scrape.samples(&format!("{NAME}_count"), &labels), [count]);
+        assert_eq!(scrape.sum(&format!("{NAME}_bucket"), &[("route", route), ("le", "+Inf")]), count);
+    }
+    let below = |le| scrape.samples(&format!("{NAME}_bucket"), &[("route", "/cpu"), ("le", le)]);
+    assert_eq!(below("5e-05"), [0], "the first bound is 50 µs: {}", scrape.0);
+}
+
+fn connections_are_counted_while_they_are_open(engine: &str) {
+    let server = Server::start_with(&["--io", engine]);
+    let mut connection = Connection::open(server.address());
+    let mut wait_for = |count| {
+        wait_until(LATE, || match Scrape::on(&mut connection).sum("connections", &[]) {
+            found if found == count => Ok(()),
+            found => Err(format!("{found} connections of {count}")),
+        });
+    };
+    wait_for(1);
+    let mut others: Vec<_> = (0..20).map(|_| Connection::open(server.address())).collect();
+    wait_for(21);
+    others.truncate(5);
+    wait_for(6);
+    others.clear();
+    wait_for(1);
+    let scrape = Scrape::on(&mut connection);
+    assert_eq!(scrape.sum("connections_accepted_total", &[]), 21);
+    let cores = scrape.samples("connections", &[]).len();
+    assert_eq!(cores, std::thread::available_parallelism().unwrap().get(), "{}", scrape.0);
+}
+
+fn requests_in_flight_are_counted_until_they_are_answered(engine: &str) {
+    let server = server_on(engine);
+    let books = Books::open(&server, 0);
+    let body = r#"{"currency":"EUR"}"#;
+    let mut watcher = Connection::open(server.address());
+    let mut in_flight = || Scrape::on(&mut watcher).samples("http_requests_in_flight", &[("core", "0")]);
+    assert_eq!(in_flight(), [0]);
+    let mut begun = Connection::open(server.address());
+    let request = books.account_request().field("Expect", "100-continue").json(body);
+    assert_eq!(begun.call(request.head()).status, 100);
+    assert_eq!(in_flight(), [1]);
+    assert_eq!(begun.call(body).status, 201);
+    assert_eq!(in_flight(), [0]);
+}
+
+fn jobs_of_the_pool_are_measured(engine: &str) {
+    let server = server_on(engine);
+    let mut connection = Connection::open(server.address());
+    let mut counts = || {
+        let scrape = Scrape::on(&mut connection);
+        ["cpu_pool_queue_seconds_count", "cpu_pool_run_seconds_count"].map(|name| scrape.samples(name, &[]))
+    };
+    assert_eq!(counts(), [[0], [0]]);
+    let mut asking = Connection::open(server.address());
+    for _ in 0..3 {
+        assert_eq!(ask(&mut asking, "GET", "/cpu?ms=5"), 200);
+    }
+    assert_eq!(counts(), [[3], [3]]);
+    // Three jobs of 5 ms.
+    let scrape = Scrape::on(&mut asking);
+    let quick = scrape.samples("cpu_pool_run_seconds_bucket", &[("le", "0.0025")]);
+    assert_eq!(quick, [0], "{}", scrape.0);
+}
+
+fn the_process_is_measured(engine: &str) {
+    let server = server_on(engine);
+    let mut connection = Connection::open(server.address());
+    let before = Scrape::on(&mut connection).sum("process_open_fds", &[]);
+    let others: Vec<_> = (0..10).map(|_| Connection::open(server.address())).collect();
+    wait_until(LATE, || match Scrape::on(&mut connection).sum("process_open_fds", &[]) {
+        open if open == before + others.len() as u64 => Ok(()),
+        open => Err(format!("{open} open descriptors, before {before}")),
+    });
+    let scrape = Scrape::on(&mut connection);
+    assert_eq!(scrape.sum("process_open_fds", &[]), server.process().open_files() as u64);
+    let (said, seen) = (scrape.sum("process_resident_memory_bytes", &[]), server.process().resident_bytes());
+    assert!(said.abs_diff(seen) < seen / 4, "{said} and {seen} bytes");
+    assert_eq!(scrape.samples("build_info", &[("version", env!("CARGO_PKG_VERSION"))]), [1]);
+}
+
+fn content_type(reply: &Reply) -> &str {
+    reply.field("content-type").unwrap_or_default()
+}
+
+fn openmetrics_is_sent_to_those_who_ask(engine: &str) {
+    let server = server_on(engine);
+    let mut connection = Connection::open(server.address());
+    let prometheus = connection.call(Request::get("/metrics").bytes());
+    assert_eq!(content_type(&prometheus), "text/plain; version=0.0.4; charset=utf-8");
+    let text = String::from_utf8(prometheus.body).unwrap();
+    assert!(text.contains("\n# TYPE http_requests_total counter\n"), "{text}");
+    let accept = "text/plain;q=0.5,application/openmetrics-text";
+    let open = connection.call(Request::get("/metrics").field("Accept", accept).bytes());
+    assert_eq!(content_type(&open), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = String::from_utf8(open.body).unwrap();
+    assert!(text.contains("# TYPE http_requests counter\n") && text.ends_with("\n# EOF\n"), "{text}");
+    assert!(text.contains("http_requests_total{method=\"GET\",route=\"/metrics\",status=\"200\""), "{text}");
+    let neither = connection.call(Request::get("/metrics").field("Accept", "image/png").bytes());
+    assert_eq!((neither.status, neither.problem_code().as_str()), (406, "not_acceptable"));
+}
+
+fn metrics_that_are_not_public_are_for_operators(engine: &str) {
+    let server = Server::start_set(&["--io", engine], &[("metrics.public", "false")]);
+    add_user(server.data(), "alice", &[]).ok();
+    let user = run(server.data(), &["token", "--user", "alice"]).ok();
+    let mut connection = Connection::open(server.address());
+    let nobody = connection.call(Request::get("/metrics").bytes());
+    assert_eq!((nobody.status, nobody.problem_code().as_str()), (401, "unauthenticated"));
+    assert!(
+        nobody.field("www-authenticate").is_some_and(|scheme| scheme.starts_with("Bearer")),
+        "{nobody:?}"
+    );
+    let user = connection.call(Request::get("/metrics").bearer(user.trim()).bytes());
+    assert_eq!((user.status, user.problem_code().as_str()), (403, "forbidden"));
+    let operator = connection.call(Request::get("/metrics").bearer(&server.operator_token()).bytes());
+    assert_eq!(operator.status, 200, "{operator:?}");
+}

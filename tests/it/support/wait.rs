@@ -1,0 +1,16 @@
+//! Waiting for a state that nothing tells of.
+
+use std::time::{Duration, Instant};
+
+/// The pause between two looks.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until `look` finds what must come; it says in words what it finds until then.
+#[track_caller]
+pub(crate) fn wait_until(within: Duration, mut look: impl FnMut() -> Result<(), String>) {
+    let deadline = Instant::now() + within;
+    while let Err(found) = look() {
+        assert!(Instant::now() < deadline, "after {within:?} still: {found}");
+        std::thread::sleep(POLL);
+    }
+}
