@@ -14,6 +14,7 @@ mod layers;
 mod metrics;
 mod raw;
 mod requests;
+mod serving;
 mod settings;
 mod store;
 mod support;
