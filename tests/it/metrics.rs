@@ -17,6 +17,7 @@ on_both_engines!(
     jobs_of_the_pool_are_measured,
     the_process_is_measured,
     openmetrics_is_sent_to_those_who_ask,
+    prometheus_gets_openmetrics,
     metrics_that_are_not_public_are_for_operators,
 );
 
@@ -170,6 +171,15 @@ fn openmetrics_is_sent_to_those_who_ask(engine: &str) {
     assert!(text.contains("http_requests_total{method=\"GET\",route=\"/metrics\",status=\"200\""), "{text}");
     let neither = connection.call(Request::get("/metrics").field("Accept", "image/png").bytes());
     assert_eq!((neither.status, neither.problem_code().as_str()), (406, "not_acceptable"));
+}
+
+/// Prometheus names the versions that it knows.
+fn prometheus_gets_openmetrics(engine: &str) {
+    let server = server_on(engine);
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let reply =
+        Connection::open(server.address()).call(Request::get("/metrics").field("Accept", accept).bytes());
+    assert_eq!(content_type(&reply), "application/openmetrics-text; version=1.0.0; charset=utf-8");
 }
 
 fn metrics_that_are_not_public_are_for_operators(engine: &str) {
