@@ -8,9 +8,10 @@ use crate::web::call::Call;
 use crate::web::negotiate;
 use crate::web::reply::Reply;
 
-/// The media types on offer, in the order of the route table, with what writes them.
-const FORMATS: [(&str, Format); 2] =
-    [("text/plain", Format::Prometheus), ("application/openmetrics-text", Format::OpenMetrics)];
+/// What is on offer; without a wish, the first.
+const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
+/// Their media types, with the versions that Prometheus asks for.
+pub(super) const MEDIA_TYPES: [&str; 2] = [FORMATS[0].content_type(), FORMATS[1].content_type()];
 
 /// GET `/metrics`. For operators alone unless `metrics.public`.
 pub(super) fn scrape(api: &Api, call: &Call<'_>) -> Answer {
@@ -18,8 +19,7 @@ pub(super) fn scrape(api: &Api, call: &Call<'_>) -> Answer {
         let user = AuthUser::from_headers(call.headers, &api.services.tokens)?;
         user.require_operator("Only operators may read metrics.")?;
     }
-    let chosen = negotiate::best(call.headers, &FORMATS.map(|(media_type, _)| media_type));
-    let (_, format) = FORMATS[chosen.unwrap_or_default()];
+    let format = FORMATS[negotiate::best(call.headers, &MEDIA_TYPES).unwrap_or_default()];
     let media_type = HeaderValue::from_static(format.content_type());
     Ok(Reply::bytes(StatusCode::OK, media_type, api.metrics.render(format)))
 }

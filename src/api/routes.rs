@@ -46,7 +46,7 @@ pub enum Endpoint {
 }
 
 const JSON: &[&str] = &["application/json"];
-const METRICS: &[&str] = &["text/plain", "application/openmetrics-text"];
+const METRICS: &[&str] = &metrics::MEDIA_TYPES;
 const TEXT: &[&str] = &["text/plain"];
 
 /// A row for anyone.
