@@ -37,6 +37,13 @@ fn worker_count(settings: &Settings, allowed: usize) -> Result<usize, AppFailure
 pub(super) fn worker_cores(settings: &Settings) -> Result<Vec<Option<CoreId>>, AppFailure> {
     let allowed = cores::allowed();
     let workers = worker_count(settings, allowed.len())?;
+    if settings.runtime.busy_poll == BusyPoll::Always && workers >= allowed.len() {
+        tracing::warn!(
+            workers,
+            cores = allowed.len(),
+            "busy polling takes every core that this process may use; the posting lane and the CPU pool share them"
+        );
+    }
     if workers > allowed.len() {
         tracing::warn!(workers, cores = allowed.len(), "more workers than cores: they share cores");
     }

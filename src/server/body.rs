@@ -13,8 +13,6 @@ use crate::api::AppError;
 /// Bytes a second that earn a body more time than its deadline. Lets a large body take longer on a slow line and
 /// ends one that comes by the byte, however long it is declared to be.
 const BYTES_PER_SECOND: u32 = 16 * 1024;
-/// How long a refused request's body may take to arrive before the connection is given up instead.
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The body of a request under way.
 pub(super) struct Arriving {
@@ -66,8 +64,14 @@ impl Arriving {
         Ok(whole.freeze())
     }
 
-    /// Reads away what is left of the body, so that the connection can go on. Returns whether it can.
-    pub(super) async fn discard(&mut self, bound_bytes: usize, expects_continue: bool) -> bool {
+    /// Reads away what is left of the body, within `patience`, so that the connection can go on. Returns whether it
+    /// can.
+    pub(super) async fn discard(
+        &mut self,
+        bound_bytes: usize,
+        expects_continue: bool,
+        patience: Duration,
+    ) -> bool {
         if self.ended {
             return !self.has_trailers;
         }
@@ -76,7 +80,7 @@ impl Arriving {
         }
         let all = async {
             let mut left = bound_bytes;
-            let due = Instant::now() + DISCARD_TIMEOUT;
+            let due = Instant::now() + patience;
             while let Some(data) = self.next(due).await.ok()? {
                 left = left.checked_sub(data.len())?;
             }

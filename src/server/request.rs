@@ -33,7 +33,7 @@ use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
 use crate::config::Limits;
 use crate::runtime::Turns;
 use crate::telemetry::access::AccessLines;
-use crate::telemetry::metrics::CoreMetrics;
+use crate::telemetry::metrics::{CoreMetrics, Held};
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
 use crate::web::reply::Reply;
@@ -41,6 +41,12 @@ use crate::web::router::{Match, Params};
 
 /// The body of a reply.
 pub type ReplyBody = Full<Bytes>;
+
+/// How long the rest of a body may take to arrive before the connection is given up instead, when its request is
+/// answered without it.
+const DISCARD: Duration = Duration::from_secs(1);
+/// The same when the request is refused for load: what has come with the head is read, and the refusal is not late.
+const REFUSAL: Duration = Duration::from_millis(10);
 
 /// A reply in the making.
 pub(super) enum Answering {
@@ -164,14 +170,14 @@ impl Exchanges {
         found: Option<RouteName>,
         under_way: UnderWay,
     ) -> Response<ReplyBody> {
-        let _in_flight = self.metrics.request_begins();
         let record = Record::new(&arrived.head, &arrived.id, arrived.begin, found);
         // A span that nobody asked for would cost each request more than its handler.
         let span = tracing::debug_span!("request", id = record.id, method = record.method());
         let answering = async {
             let outcome = self.reply(&record, &mut arrived.body).await;
+            let patience = if matches!(outcome, Err(AppError::Overloaded(_))) { REFUSAL } else { DISCARD };
             let (reply, ends_connection) = record.settle(outcome);
-            let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body).await;
+            let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body, patience).await;
             (reply, closes)
         };
         let (reply, closes) = answering.instrument(span).await;
@@ -188,7 +194,7 @@ impl Exchanges {
             Found::Route(route, params) => (route, params),
             Found::Options(allow) => return Ok(options(allow)),
         };
-        self.admit(route)?;
+        let _in_flight = self.admit(route)?;
         let user = match route.endpoint {
             Endpoint::User(_) => Some(AuthUser::from_headers(&head.headers, &self.api.services.tokens)?),
             Endpoint::Now(_) | Endpoint::Public(_) => None,
@@ -216,16 +222,17 @@ impl Exchanges {
         }
     }
 
-    /// Refuses what would wait with too many others. What answers at once waits for nobody.
-    fn admit(&self, route: &Route) -> Result<(), AppError> {
+    /// A place among the requests under way, or the refusal of one that would wait with too many others. What
+    /// answers at once waits for nobody.
+    fn admit(&self, route: &Route) -> Result<Option<Held<'_>>, AppError> {
         match route.endpoint {
-            Endpoint::Now(_) => Ok(()),
+            Endpoint::Now(_) => Ok(None),
             Endpoint::Public(_) | Endpoint::User(_) => {
                 let in_flight = usize::try_from(self.metrics.in_flight()).unwrap_or(usize::MAX);
-                if in_flight > self.limits.in_flight_per_core {
+                if in_flight >= self.limits.in_flight_per_core {
                     return Err(AppError::Overloaded("Too many requests are under way."));
                 }
-                Ok(())
+                Ok(Some(self.metrics.request_begins()))
             }
         }
     }
@@ -260,9 +267,9 @@ impl Exchanges {
     }
 
     /// Whether the connection can carry another request after this reply.
-    async fn may_go_on(&self, head: &Parts, body: &mut Arriving) -> bool {
+    async fn may_go_on(&self, head: &Parts, body: &mut Arriving, patience: Duration) -> bool {
         let expects = head.headers.contains_key(EXPECT);
-        body.discard(self.limits.body_bytes, expects).await && !self.closing.get()
+        body.discard(self.limits.body_bytes, expects, patience).await && !self.closing.get()
     }
 
     /// Counts a request that is answered, writes its access line, and makes the response, all but its id.

@@ -17,6 +17,10 @@ use crate::config::Limits;
 /// only those who rest anyway.
 const PARK_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a request may stay under way after its client has ended its sending side. A client that only half-closes
+/// gets its reply within this time; one that is gone holds up no job for longer.
+const GONE_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a connection may wait for its client.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadlines {
@@ -70,7 +74,7 @@ pub(super) struct Activity {
     begun: Cell<u64>,
     /// Requests whose reply is not yet made.
     under_way: Cell<u32>,
-    /// When the last reply was made, or went on after the stream had taken no more of it.
+    /// When the last reply was made, or its last part left after a wait for the client.
     rests_since: Cell<Instant>,
     /// Whether hyper holds replies that the stream does not take yet.
     blocked: Cell<bool>,
@@ -82,8 +86,8 @@ pub(super) struct Activity {
     silent: Cell<bool>,
     /// Whether hyper is being taken off, and must leave the socket as it is.
     detaching: Cell<bool>,
-    /// Whether the client had ended its side at the last look, with a request under way.
-    looked_gone: Cell<bool>,
+    /// When a look first found that the client has ended its side, with a request under way.
+    ended_since: Cell<Option<Instant>>,
 }
 
 impl Activity {
@@ -98,7 +102,7 @@ impl Activity {
             head_since: Cell::new(Some(now)),
             silent: Cell::new(true),
             detaching: Cell::new(false),
-            looked_gone: Cell::new(false),
+            ended_since: Cell::new(None),
         }
     }
 
@@ -144,7 +148,9 @@ impl Activity {
 
     /// Notes whether the stream still holds written bytes.
     pub(super) fn sends(&self, pending: bool) {
-        self.sending.set(pending);
+        if self.sending.replace(pending) && !pending {
+            self.rests_since.set(Instant::now());
+        }
     }
 
     /// Hyper was taken off and had the beginning of a head in its buffer. It came in the segment of an earlier
@@ -154,19 +160,20 @@ impl Activity {
         self.head_since.set(Some(self.rests_since.get()));
     }
 
-    /// Something came for a parked connection: hyper is put on again.
+    /// Something came for a parked connection: hyper is put on again. Its read tells when the head begins.
     pub(super) fn woke(&self) {
         self.detaching.set(false);
         self.silent.set(true);
-        self.head_since.set(Some(Instant::now()));
     }
 
-    /// What to do now, or why the connection ends now. `peer_ended` tells whether the client has ended its side;
-    /// two looks in a row must find that, so that a client that only half-closes still gets a usual reply.
+    /// What to do now, or why the connection ends now. `peer_ended` tells whether the client has ended its side
+    /// while its request is under way.
     pub(super) fn look(&self, deadlines: &Deadlines, peer_ended: bool) -> Result<Next, Ended> {
         let now = Instant::now();
         let look_by = |due: Instant| Next::LookAgain(due.min(now + deadlines.tick()));
-        if self.looked_gone.replace(peer_ended) && peer_ended {
+        let ended_since = peer_ended.then(|| self.ended_since.get().unwrap_or(now));
+        self.ended_since.set(ended_since);
+        if ended_since.is_some_and(|since| since + GONE_AFTER <= now) {
             return Err(Ended::Gone);
         }
         // A client that takes its replies slowly is bound by the stall timeout of writes alone.
