@@ -113,21 +113,27 @@ pub(super) fn start(
     let written_off = Arc::clone(&queued_bytes);
     thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
         settle_in();
-        write_all(&arriving, &written_off, sink);
+        write_all(arriving, &written_off, sink);
     })?;
     let writer = WriterThread { messages: messages.clone() };
     Ok((Arc::new(LogQueue { messages, queued_bytes, dropped: DroppedLines::default() }), writer))
 }
 
-fn write_all(arriving: &Receiver<Message>, queued_bytes: &AtomicUsize, mut sink: impl Write) {
-    for message in arriving {
+fn write_all(arriving: Receiver<Message>, queued_bytes: &AtomicUsize, mut sink: impl Write) {
+    while let Ok(message) = arriving.recv() {
         match message {
             Message::Text(text) => {
                 // There is nowhere to tell of a failure, and the next write may succeed.
                 let _ = sink.write_all(&text);
                 queued_bytes.fetch_sub(text.len(), Ordering::Relaxed);
             }
-            Message::End(_ended) => return,
+            Message::End(ended) => {
+                // First, so that whoever has seen the end can queue no line that nobody counts.
+                drop(arriving);
+                drop(sink);
+                drop(ended);
+                return;
+            }
         }
     }
 }
