@@ -1,4 +1,4 @@
-//! The few system calls that no crate wraps safely: scheduling class, thread clock, limits.
+//! The few system calls that no crate wraps safely: scheduling class, thread clock, limits, pages.
 //! Knows nothing of why they are asked for.
 #![allow(unsafe_code)]
 
@@ -55,6 +55,20 @@ impl ThreadClock {
 
 /// The calling thread, for system calls that take a thread id.
 const CALLING_THREAD: libc::pid_t = 0;
+
+/// Keeps the kernel from making huge pages of this process's memory (`prctl(2)`, `PR_SET_THP_DISABLE`).
+pub(super) fn disable_huge_pages() -> io::Result<()> {
+    const UNUSED: libc::c_ulong = 0;
+    const DISABLE: libc::c_ulong = 1;
+    // SAFETY: this option takes numbers only.
+    check(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, DISABLE, UNUSED, UNUSED, UNUSED) })
+}
+
+/// Has mimalloc give the pages back that the calling thread has freed.
+pub(super) fn collect_freed_pages() {
+    // SAFETY: takes no pointer and may be called by any thread at any time; it works on the thread's own heap.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
 
 /// Puts the calling thread into `SCHED_IDLE`: it runs only where nothing else wants to
 /// (`sched(7)`). Without privilege there is no way back.

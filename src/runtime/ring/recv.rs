@@ -87,13 +87,9 @@ impl RecvHalf {
                     drop(ops::cancel(&self.socket));
                     self.state = State::Cancelled(op);
                 }
-                cancelled @ State::Cancelled(_) => {
-                    self.state = cancelled;
+                ending @ (State::Cancelled(_) | State::Watched(_)) => {
+                    self.state = ending;
                     ready!(self.poll_completion(cx))?;
-                }
-                watched @ State::Watched(_) => {
-                    self.state = watched;
-                    return self.poll_completion(cx);
                 }
             }
         }
@@ -135,14 +131,11 @@ impl RecvHalf {
         outcome
     }
 
-    /// After a watch has told that there is something.
+    /// After a watch has told that there is something. If nothing is there after all, the state stays idle.
     fn receive_now(&mut self) -> io::Result<()> {
         let mut buffer = vec![0; RECEIVE_BYTES];
         match ops::receive_now(&self.socket, &mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.state = State::Idle { buffer, unread: 0..0 };
-                Ok(())
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             result => self.received(result, buffer),
         }
     }
