@@ -1,0 +1,3 @@
+//! The ledger behind Axum, as a good team ships it.
+
+fn main() {}

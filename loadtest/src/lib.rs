@@ -1,0 +1,9 @@
+//! loadtest: an open-loop load tester for HTTP/1.1 servers, and the rig that compares ringledger with others.
+//!
+//! Shares no HTTP code with the servers it measures. From the top down: `compare` runs rounds of scenarios
+//! against subjects; `client` puts a [`plan::Plan`] on the wire and returns what was [`seen::Seen`]; `report` shows
+//! it.
+
+pub mod comparison;
+pub mod plan;
+pub mod seen;
