@@ -29,7 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A name, and what runs the operation a number of times.
 type Operation = (&'static str, fn(u64));
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 10] = [
     ("router_plaintext", |times| find("plaintext", times)),
     ("router_account", |times| find("account", times)),
     ("router_unknown", |times| find("unknown", times)),
@@ -39,6 +39,8 @@ const OPERATIONS: [Operation; 9] = [
     // The rig's own share of those below.
     ("request_rig", |times| Rig::canned().repeat(&mut request::plaintext(), times)),
     ("request_plaintext", |times| answer(|_| request::plaintext(), times)),
+    // Of sixteen that are sent at once.
+    ("request_pipelined", |times| answer(|_| request::pipelined(16), times)),
     ("request_account", |times| answer(Ledger::account, times)),
 ];
 

@@ -77,7 +77,7 @@ async fn attend<S: Stream>(
     let answering = (Rc::clone(exchanges), Rc::clone(activity));
     let service = service_fn(move |request| {
         let (exchanges, activity) = &answering;
-        exchanges.answer(request, UnderWay::begin(Rc::clone(activity)))
+        exchanges.answer(request, UnderWay::new(Rc::clone(activity)))
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -141,6 +141,7 @@ where
             return Poll::Pending;
         }
         loop {
+            activity.turn_begins();
             let polled = Pin::new(&mut *connection).poll(cx);
             // The stream keeps what was written until it is kicked, so that one poll's replies leave together.
             // The end of a send wakes this task.

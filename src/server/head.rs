@@ -4,10 +4,12 @@
 //! Does not see what hyper has put right or cut off: a `Content-Length` beside a `Transfer-Encoding`, a repeated
 //! equal `Content-Length`, lines that end in a bare LF, a fragment.
 
-use http::header::{EXPECT, TRANSFER_ENCODING};
+use std::cell::RefCell;
+
+use http::header::{ACCEPT, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::api::AppError;
 use crate::config::Limits;
@@ -17,12 +19,19 @@ use crate::web::host;
 /// and its text would go into the log.
 pub(super) const METHOD_BYTES: usize = 32;
 
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// Checks, in this order: bounds, the form of the target, `Host`, `Transfer-Encoding`, `Expect`.
-pub(super) fn check(head: &Parts, limits: &Limits) -> Result<(), AppError> {
-    let fields = Fields::of(&head.headers);
-    check_sizes(head, &fields, limits)?;
+pub(super) fn check(
+    head: &Parts,
+    fields: &Fields<'_>,
+    limits: &Limits,
+    known_host: &KnownHost,
+) -> Result<(), AppError> {
+    check_sizes(head, fields, limits)?;
     check_target(&head.method, &head.uri)?;
-    host::check(head.version, &head.headers).map_err(|_| AppError::Malformed("exactly one valid Host"))?;
+    check_host(head, fields, known_host)?;
     if fields.frames_unusually {
         check_codings(&head.headers)?;
         check_expectations(head)?;
@@ -30,26 +39,84 @@ pub(super) fn check(head: &Parts, limits: &Limits) -> Result<(), AppError> {
     Ok(())
 }
 
-/// What one walk over the fields tells: a look-up of each name costs as much as the walk.
-struct Fields {
+/// What one walk over the fields tells: a look-up of each name costs as much as the walk (`benches/instructions
+/// request_plaintext`).
+#[derive(Default)]
+pub(super) struct Fields<'a> {
     /// Each field with its colon, space and line end.
     bytes: usize,
     /// Whether there is a `Transfer-Encoding` or an `Expect`.
     frames_unusually: bool,
+    /// Whether there is an `Accept`.
+    pub(super) accepts: bool,
+    /// How many `Host` there are, and the last.
+    hosts: (usize, Option<&'a HeaderValue>),
+    /// The first `X-Request-Id`.
+    pub(super) request_id: Option<&'a HeaderValue>,
+    /// The first `traceparent`.
+    pub(super) trace_parent: Option<&'a HeaderValue>,
 }
 
-impl Fields {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut fields = Self { bytes: 0, frames_unusually: false };
+impl<'a> Fields<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
         for (name, value) in headers {
             fields.bytes += name.as_str().len() + value.len() + ": \r\n".len();
-            fields.frames_unusually |= *name == TRANSFER_ENCODING || *name == EXPECT;
+            if *name == HOST {
+                fields.hosts = (fields.hosts.0 + 1, Some(value));
+            } else if *name == ACCEPT {
+                fields.accepts = true;
+            } else if *name == TRANSFER_ENCODING || *name == EXPECT {
+                fields.frames_unusually = true;
+            } else if *name == REQUEST_ID {
+                fields.request_id = fields.request_id.or(Some(value));
+            } else if *name == TRACE_PARENT {
+                fields.trace_parent = fields.trace_parent.or(Some(value));
+            }
         }
         fields
     }
+
+    fn only_host(&self) -> Option<&'a HeaderValue> {
+        if self.hosts.0 == 1 { self.hosts.1 } else { None }
+    }
 }
 
-fn check_sizes(head: &Parts, fields: &Fields, limits: &Limits) -> Result<(), AppError> {
+/// The last `Host` of a core that was found valid: nearly all requests name the same one, and to compare is cheaper
+/// than to look at each of its bytes.
+#[derive(Default)]
+pub(super) struct KnownHost(RefCell<Vec<u8>>);
+
+impl KnownHost {
+    /// Bytes of a host that is worth knowing: the longest name that DNS has, with a port.
+    const BYTES: usize = 260;
+
+    fn is(&self, host: &HeaderValue) -> bool {
+        *self.0.borrow() == host.as_bytes()
+    }
+
+    fn note(&self, host: &HeaderValue) {
+        if host.len() <= Self::BYTES {
+            let mut known = self.0.borrow_mut();
+            known.clear();
+            known.extend_from_slice(host.as_bytes());
+        }
+    }
+}
+
+fn check_host(head: &Parts, fields: &Fields<'_>, known: &KnownHost) -> Result<(), AppError> {
+    let only = fields.only_host();
+    if only.is_some_and(|host| known.is(host)) {
+        return Ok(());
+    }
+    host::check(head.version, &head.headers).map_err(|_| AppError::Malformed("exactly one valid Host"))?;
+    if let Some(host) = only {
+        known.note(host);
+    }
+    Ok(())
+}
+
+fn check_sizes(head: &Parts, fields: &Fields<'_>, limits: &Limits) -> Result<(), AppError> {
     let target_bytes = target_bytes(&head.uri);
     if target_bytes > limits.target_bytes {
         return Err(AppError::UriTooLong(limits.target_bytes));
@@ -129,7 +196,9 @@ mod tests {
         let request = Request::builder().method(method).uri(uri).header("Host", "ledger");
         let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let (head, ()) = request.body(()).unwrap().into_parts();
-        check(&head, &Limits::default()).map_or_else(|error| error.into_reply("-").status.as_u16(), |()| 0)
+        let fields = Fields::of(&head.headers);
+        check(&head, &fields, &Limits::default(), &KnownHost::default())
+            .map_or_else(|error| error.into_reply("-").status.as_u16(), |()| 0)
     }
 
     #[test]

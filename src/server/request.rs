@@ -22,10 +22,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tracing::Instrument;
 
-use self::record::{REQUEST_ID, Record, RouteName, id_field};
+use self::record::{Record, RouteName, id_field};
 use super::body::Arriving;
 use super::connection::UnderWay;
-use super::head;
+use super::head::{self, Fields, KnownHost, REQUEST_ID};
 use super::parking::Parking;
 use super::worker::Stage;
 use crate::api::routes::BodyRule;
@@ -36,7 +36,7 @@ use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{CoreMetrics, Held};
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
-use crate::web::reply::Reply;
+use crate::web::reply::{self, Reply};
 use crate::web::router::{Match, Params};
 
 /// The body of a reply.
@@ -67,25 +67,14 @@ impl Future for Answering {
     }
 }
 
-/// A request that has arrived up to the end of its head.
+/// A request that has arrived up to the end of its head, and waits for more.
 struct Arrived {
     begin: Instant,
     head: Parts,
     body: Arriving,
     id: HeaderValue,
-}
-
-impl Arrived {
-    fn new(request: Request<Incoming>) -> Self {
-        let begin = Instant::now();
-        let (head, incoming) = request.into_parts();
-        let id = id_field(&head.headers, begin);
-        Self { begin, head, body: Arriving::new(incoming), id }
-    }
-
-    fn record(&self) -> Record<'_> {
-        Record::new(&self.head, &self.id, self.begin, None)
-    }
+    /// Its route, if it was found.
+    route: Option<RouteName>,
 }
 
 /// What the requests of one worker share.
@@ -98,6 +87,7 @@ pub struct Exchanges {
     /// What this core counts.
     pub(super) metrics: CoreMetrics,
     closing: Cell<bool>,
+    known_host: KnownHost,
     /// Turns of the worker's loop.
     pub(super) turns: Turns,
     /// Connections at rest.
@@ -113,6 +103,7 @@ impl Exchanges {
             access,
             metrics,
             closing: Cell::new(false),
+            known_host: KnownHost::default(),
             turns: Turns::default(),
             parking: Parking::default(),
         }
@@ -126,26 +117,27 @@ impl Exchanges {
 
     /// Answers a request, whatever it is.
     pub(super) fn answer(self: &Rc<Self>, request: Request<Incoming>, under_way: UnderWay) -> Answering {
-        let arrived = Arrived::new(request);
-        let record = arrived.record();
-        tracing::debug!(
-            id = record.id,
-            method = record.method(),
-            path = arrived.head.uri.path(),
-            "request begins"
-        );
-        let at_once = if arrived.body.has_ended() { self.answer_at_once(&record) } else { None };
-        if let Some(outcome) = at_once {
-            let (reply, ends_connection) = record.settle(outcome);
-            let closes = ends_connection || self.closing.get();
-            let now = Instant::now();
-            under_way.end(now);
-            let response = self.leave(&record, reply, closes, now);
-            return Answering::Made(Some(named(response, arrived.id)));
-        }
-        let found = record.route();
-        let answer = Rc::clone(self).answer_in_time(arrived, found, under_way);
-        Answering::Waiting(Box::pin(answer))
+        let begin = under_way.begin();
+        let (head, incoming) = request.into_parts();
+        let body = Arriving::new(incoming);
+        let fields = Fields::of(&head.headers);
+        let id = id_field(fields.request_id, begin);
+        let record = Record::new(&head, fields, &id, begin, None);
+        tracing::debug!(id = record.id, method = record.method(), path = head.uri.path(), "request begins");
+        let at_once = if body.has_ended() { self.answer_at_once(&record) } else { None };
+        let Some(outcome) = at_once else {
+            let route = record.route();
+            let arrived = Arrived { begin, head, body, id, route };
+            return Answering::Waiting(Box::pin(Rc::clone(self).answer_in_time(arrived, under_way)));
+        };
+        let (reply, ends_connection) = record.settle(outcome);
+        let closes = ends_connection || self.closing.get();
+        let now = Instant::now();
+        under_way.end(now);
+        let mut response = self.leave(&record, reply, closes, now);
+        reply::recycle(head.headers);
+        response.headers_mut().insert(REQUEST_ID, id);
+        Answering::Made(Some(response))
     }
 
     /// The reply to a request without a body, if nothing need be awaited for it.
@@ -154,7 +146,7 @@ impl Exchanges {
             Err(error) => Some(Err(error)),
             Ok(Found::Options(allow)) => Some(Ok(options(allow))),
             Ok(Found::Route(route, params)) => match &route.endpoint {
-                Endpoint::Now(handler) => Some(check_accept(record.head, route).and_then(|()| {
+                Endpoint::Now(handler) => Some(check_accept(record, route).and_then(|()| {
                     let call = call(record.head, params, Bytes::new(), record.id);
                     contained(|| handler(&self.api, &call)).unwrap_or_else(Err)
                 })),
@@ -167,14 +159,14 @@ impl Exchanges {
     async fn answer_in_time(
         self: Rc<Self>,
         mut arrived: Arrived,
-        found: Option<RouteName>,
         under_way: UnderWay,
     ) -> Response<ReplyBody> {
-        let record = Record::new(&arrived.head, &arrived.id, arrived.begin, found);
+        let fields = Fields::of(&arrived.head.headers);
+        let record = Record::new(&arrived.head, fields, &arrived.id, arrived.begin, arrived.route);
         // A span that nobody asked for would cost each request more than its handler.
         let span = tracing::debug_span!("request", id = record.id, method = record.method());
         let answering = async {
-            let outcome = self.reply(&record, &mut arrived.body).await;
+            let outcome = self.reply_to(&record, &mut arrived.body).await;
             let patience = if matches!(outcome, Err(AppError::Overloaded(_))) { REFUSAL } else { DISCARD };
             let (reply, ends_connection) = record.settle(outcome);
             let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body, patience).await;
@@ -183,12 +175,14 @@ impl Exchanges {
         let (reply, closes) = answering.instrument(span).await;
         let now = Instant::now();
         under_way.end(now);
-        let response = self.leave(&record, reply, closes, now);
-        named(response, arrived.id)
+        let mut response = self.leave(&record, reply, closes, now);
+        reply::recycle(arrived.head.headers);
+        response.headers_mut().insert(REQUEST_ID, arrived.id);
+        response
     }
 
     /// Route, bound, user, body, handler.
-    async fn reply(&self, record: &Record<'_>, body: &mut Arriving) -> Result<Reply, AppError> {
+    async fn reply_to(&self, record: &Record<'_>, body: &mut Arriving) -> Result<Reply, AppError> {
         let head = record.head;
         let (route, params) = match self.route(record)? {
             Found::Route(route, params) => (route, params),
@@ -199,7 +193,7 @@ impl Exchanges {
             Endpoint::User(_) => Some(AuthUser::from_headers(&head.headers, &self.api.services.tokens)?),
             Endpoint::Now(_) | Endpoint::Public(_) => None,
         };
-        check_accept(head, route)?;
+        check_accept(record, route)?;
         let body = self.body(head, route, body).await?;
         self.handle(route, user, call(head, params, body, record.id)).await
     }
@@ -209,7 +203,7 @@ impl Exchanges {
         let head = record.head;
         // A head whose route is known has been checked.
         if record.route().is_none() {
-            head::check(head, &self.limits)?;
+            head::check(head, &record.fields, &self.limits, &self.known_host)?;
         }
         match self.api.router.find(&head.method, head.uri.path()) {
             Match::Found { route, params } => {
@@ -274,8 +268,9 @@ impl Exchanges {
 
     /// Counts a request that is answered, writes its access line, and makes the response, all but its id.
     fn leave(&self, record: &Record<'_>, reply: Reply, closes: bool, now: Instant) -> Response<ReplyBody> {
-        self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), now - record.begin);
-        self.access.record(&record.line(reply.status, now));
+        let duration = now - record.begin;
+        self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), duration);
+        self.access.record(&record.line(reply.status, duration, now));
         let mut response = Response::new(Full::new(reply.body));
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
@@ -286,12 +281,6 @@ impl Exchanges {
     }
 }
 
-/// The response with the request's id.
-fn named(mut response: Response<ReplyBody>, id: HeaderValue) -> Response<ReplyBody> {
-    response.headers_mut().insert(REQUEST_ID, id);
-    response
-}
-
 /// What a head asks for.
 enum Found<'a> {
     Route(&'a Route, Params<'a>),
@@ -299,8 +288,12 @@ enum Found<'a> {
     Options(&'a HeaderValue),
 }
 
-fn check_accept(head: &Parts, route: &Route) -> Result<(), AppError> {
-    negotiate::best(&head.headers, route.produces).map(drop).ok_or(AppError::NotAcceptable)
+fn check_accept(record: &Record<'_>, route: &Route) -> Result<(), AppError> {
+    if !record.fields.accepts {
+        // Anything is acceptable.
+        return Ok(());
+    }
+    negotiate::best(&record.head.headers, route.produces).map(drop).ok_or(AppError::NotAcceptable)
 }
 
 /// JSON without a content coding; we decode none (RFC 9110 §8.4).

@@ -11,11 +11,16 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crossbeam_queue::ArrayQueue;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Text that waits for the writer, in bytes. It bounds what a reader of standard error that has stalled can
 /// cost in memory; at 200 bytes a line it holds some 80,000 lines.
 const QUEUE_BYTES: usize = 16 << 20;
+/// Emptied buffers that wait for use: one for each of a few cores that hand over at the same moment.
+const SPARE_BUFFERS: usize = 4;
+/// The least capacity of a buffer that is worth keeping.
+const SPARE_BYTES: usize = 16 << 10;
 /// How long the end of the process waits until all text is written; a stalled reader must not hold it up.
 const WRITE_OUT: Duration = Duration::from_secs(1);
 
@@ -44,18 +49,26 @@ pub(super) struct LogQueue {
     /// Text in the queue, and at times what is being refused. Shared with the writer.
     queued_bytes: Arc<AtomicUsize>,
     dropped: DroppedLines,
+    /// Buffers that were written. Shared with the writer.
+    spare: Arc<ArrayQueue<Vec<u8>>>,
 }
 
 impl LogQueue {
     /// Passes on `text`, which is whole lines, `lines` of them; all or none are written.
-    pub(super) fn submit(&self, text: &[u8], lines: usize) {
-        let before = self.queued_bytes.fetch_add(text.len(), Ordering::Relaxed);
-        let fits = before.saturating_add(text.len()) <= QUEUE_BYTES;
+    pub(super) fn submit(&self, text: Vec<u8>, lines: usize) {
+        let bytes = text.len();
+        let before = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= QUEUE_BYTES;
         // Nobody receives once the writer has ended.
-        if !fits || self.messages.send(Message::Text(text.to_vec())).is_err() {
-            self.queued_bytes.fetch_sub(text.len(), Ordering::Relaxed);
+        if !fits || self.messages.send(Message::Text(text)).is_err() {
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.dropped.0.fetch_add(lines, Ordering::Relaxed);
         }
+    }
+
+    /// The memory of a large text that was written, empty, or none.
+    pub(super) fn spare(&self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
     }
 
     pub(super) fn dropped(&self) -> &DroppedLines {
@@ -78,7 +91,7 @@ impl<'a> MakeWriter<'a> for LineWriter {
 impl Write for &LineWriter {
     /// Takes one whole line, which is how `tracing_subscriber::fmt` calls it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.submit(line, 1);
+        self.0.submit(line.to_vec(), 1);
         Ok(line.len())
     }
 
@@ -110,22 +123,33 @@ pub(super) fn start(
 ) -> io::Result<(Arc<LogQueue>, WriterThread)> {
     let (messages, arriving) = mpsc::channel();
     let queued_bytes = Arc::new(AtomicUsize::new(0));
-    let written_off = Arc::clone(&queued_bytes);
+    let spare = Arc::new(ArrayQueue::new(SPARE_BUFFERS));
+    let (written_off, emptied) = (Arc::clone(&queued_bytes), Arc::clone(&spare));
     thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
         settle_in();
-        write_all(arriving, &written_off, sink);
+        write_all(arriving, &written_off, &emptied, sink);
     })?;
     let writer = WriterThread { messages: messages.clone() };
-    Ok((Arc::new(LogQueue { messages, queued_bytes, dropped: DroppedLines::default() }), writer))
+    Ok((Arc::new(LogQueue { messages, queued_bytes, dropped: DroppedLines::default(), spare }), writer))
 }
 
-fn write_all(arriving: Receiver<Message>, queued_bytes: &AtomicUsize, mut sink: impl Write) {
+fn write_all(
+    arriving: Receiver<Message>,
+    queued_bytes: &AtomicUsize,
+    emptied: &ArrayQueue<Vec<u8>>,
+    mut sink: impl Write,
+) {
     while let Ok(message) = arriving.recv() {
         match message {
-            Message::Text(text) => {
+            Message::Text(mut text) => {
                 // There is nowhere to tell of a failure, and the next write may succeed.
                 let _ = sink.write_all(&text);
                 queued_bytes.fetch_sub(text.len(), Ordering::Relaxed);
+                if text.capacity() >= SPARE_BYTES {
+                    text.clear();
+                    // Freed where there are enough.
+                    let _ = emptied.push(text);
+                }
             }
             Message::End(ended) => {
                 // First, so that whoever has seen the end can queue no line that nobody counts.
@@ -180,12 +204,12 @@ pub(super) mod tests {
     fn the_end_waits_for_what_was_submitted() {
         let (queue, thread, written) = observed();
         for line in ["a\n", "b\n", "c\n"] {
-            queue.submit(line.as_bytes(), 1);
+            queue.submit(line.as_bytes().to_vec(), 1);
         }
         drop(thread);
         assert_eq!(written.iter().collect::<Vec<_>>().concat(), b"a\nb\nc\n");
         assert_eq!(queue.dropped().count(), 0);
-        queue.submit(b"late\n", 1);
+        queue.submit(b"late\n".to_vec(), 1);
         assert_eq!(queue.dropped().count(), 1);
     }
 
@@ -194,10 +218,10 @@ pub(super) mod tests {
         let (go, stuck) = mpsc::channel();
         let (queue, thread) = start(Stuck(stuck), || ()).unwrap();
         let half = vec![b'x'; QUEUE_BYTES / 2];
-        queue.submit(&half, 10);
-        queue.submit(&half, 10);
+        queue.submit(half.clone(), 10);
+        queue.submit(half.clone(), 10);
         assert_eq!(queue.dropped().count(), 0);
-        queue.submit(b"y", 7);
+        queue.submit(b"y".to_vec(), 7);
         assert_eq!(queue.dropped().count(), 7);
         assert_eq!(queue.queued_bytes.load(Ordering::Relaxed), QUEUE_BYTES);
         drop(go);

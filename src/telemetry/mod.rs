@@ -3,6 +3,7 @@
 //! A leaf that knows nothing of the domain or of HTTP semantics.
 
 pub mod access;
+mod clock;
 pub mod ids;
 mod log_writer;
 pub mod logging;

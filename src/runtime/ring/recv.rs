@@ -16,6 +16,10 @@ use crate::runtime::busy::note_activity;
 /// Size of a connection's receive buffer: what one completion brings at most. hyper reads heads
 /// into a buffer of the same size; more would only cost idle memory.
 const RECEIVE_BYTES: usize = 8 * 1024;
+/// Size of the buffer that a connection begins with, and again after a rest: the usual request fits. A connection that
+/// fills it gets the whole size. Fresh memory costs page faults, which are most of what waking costs
+/// (`loadtest/idle.py`).
+const FIRST_RECEIVE_BYTES: usize = 2 * 1024;
 
 pub(super) struct RecvHalf {
     socket: Rc<Socket>,
@@ -34,6 +38,17 @@ enum State {
     Watched(Op<Bare>),
     /// The peer sends no more.
     Ended,
+}
+
+/// The buffer of the next receive, after one that brought `received` bytes.
+fn buffer_after(buffer: Vec<u8>, received: usize) -> Vec<u8> {
+    match buffer.len() {
+        RECEIVE_BYTES => buffer,
+        FIRST_RECEIVE_BYTES if received < FIRST_RECEIVE_BYTES => buffer,
+        FIRST_RECEIVE_BYTES => vec![0; RECEIVE_BYTES],
+        // None yet, or just what came after a rest.
+        _ => vec![0; FIRST_RECEIVE_BYTES],
+    }
 }
 
 impl RecvHalf {
@@ -60,9 +75,8 @@ impl RecvHalf {
                     unread.start += count;
                     return Poll::Ready(Ok(()));
                 }
-                State::Idle { buffer, .. } => {
-                    let buffer = std::mem::take(buffer);
-                    let buffer = if buffer.is_empty() { vec![0; RECEIVE_BYTES] } else { buffer };
+                State::Idle { buffer, unread } => {
+                    let buffer = buffer_after(std::mem::take(buffer), unread.end);
                     self.state = State::Armed(ops::recv(&self.socket, buffer));
                 }
                 State::Armed(_) | State::Cancelled(_) | State::Watched(_) => {
@@ -133,10 +147,14 @@ impl RecvHalf {
 
     /// After a watch has told that there is something. If nothing is there after all, the state stays idle.
     fn receive_now(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; RECEIVE_BYTES];
-        match ops::receive_now(&self.socket, &mut buffer) {
+        // On the stack, which is warm.
+        let mut scratch = [0; RECEIVE_BYTES];
+        match ops::receive_now(&self.socket, &mut scratch) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            result => self.received(result, buffer),
+            result => {
+                let bytes = scratch[..*result.as_ref().unwrap_or(&0)].to_vec();
+                self.received(result, bytes)
+            }
         }
     }
 

@@ -19,8 +19,8 @@ use crate::runtime::net::{Kick, peer_ended};
 /// never reads.
 pub const WRITE_BOUND: usize = 64 * 1024;
 
-/// Capacity that a send buffer begins with: the usual reply, or a batch of small ones, needs no second.
-const FIRST_CAPACITY: usize = 4 * 1024;
+/// Capacity that a send buffer begins with: the usual reply needs no second.
+const FIRST_CAPACITY: usize = 1024;
 /// Capacity that a send buffer may keep while there is nothing to send. Protects memory from clients that once had
 /// a large reply and do not rest; a connection that rests keeps none.
 const KEPT_CAPACITY: usize = 16 * 1024;

@@ -1,26 +1,24 @@
 //! What is told of a request beside its reply: its id, its access line, its errors in the log.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tracing::Span;
 
-use super::head;
+use super::head::{self, Fields};
 use crate::api::{AppError, Route};
 use crate::telemetry::access::Line;
 use crate::telemetry::request_id;
 use crate::web::reply::Reply;
-
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Number and template of a route.
 pub(super) type RouteName = (usize, &'static str);
 
 pub(super) struct Record<'a> {
     pub(super) head: &'a Parts,
+    pub(super) fields: Fields<'a>,
     pub(super) id: &'a str,
     /// When the head was complete.
     pub(super) begin: Instant,
@@ -31,12 +29,13 @@ pub(super) struct Record<'a> {
 impl<'a> Record<'a> {
     pub(super) fn new(
         head: &'a Parts,
+        fields: Fields<'a>,
         id_field: &'a HeaderValue,
         begin: Instant,
         route: Option<RouteName>,
     ) -> Self {
         let id = id_field.to_str().unwrap_or_default();
-        Self { head, id, begin, route: Cell::new(route) }
+        Self { head, fields, id, begin, route: Cell::new(route) }
     }
 
     pub(super) fn found(&self, route: &Route) {
@@ -65,21 +64,21 @@ impl<'a> Record<'a> {
         }
     }
 
-    pub(super) fn line(&self, status: StatusCode, now: Instant) -> Line<'a> {
+    pub(super) fn line(&self, status: StatusCode, duration: Duration, now: Instant) -> Line<'a> {
         Line {
             id: self.id,
             trace: self.trace(),
             method: self.method(),
             route: self.route.get().map(|(_, template)| template),
             status: status.as_u16(),
-            duration: now - self.begin,
+            duration,
             at: now,
         }
     }
 
     /// The trace that the caller named.
     fn trace(&self) -> Option<&'a str> {
-        request_id::trace_id(self.head.headers.get(TRACE_PARENT)?.as_bytes())
+        request_id::trace_id(self.fields.trace_parent?.as_bytes())
     }
 
     /// The span of a line that must name its request whatever the log lets through.
@@ -90,8 +89,8 @@ impl<'a> Record<'a> {
 }
 
 /// The caller's request id, or a new one, as the field that replies carry.
-pub(super) fn id_field(headers: &HeaderMap, now: Instant) -> HeaderValue {
-    match headers.get(REQUEST_ID) {
+pub(super) fn id_field(offered: Option<&HeaderValue>, now: Instant) -> HeaderValue {
+    match offered {
         Some(offered) if request_id::is_well_formed(offered.as_bytes()) => offered.clone(),
         Some(_) | None => {
             let mut buffer = [0; request_id::MADE_BYTES];

@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -22,13 +22,14 @@ pub use line::Line;
 use line::LineFormat;
 pub(super) use line::Style;
 
+use super::clock;
 use super::log_writer::LogQueue;
 
 /// What the log's filter knows these lines by.
 const TARGET: &str = "ringledger::access";
 /// The fill at which a buffer goes to the writer. It spreads the hand-over, which wakes a thread, over some 130
 /// lines, and bounds what a core holds back to this and one line.
-const BUFFER_BYTES: usize = 32 << 10;
+const BUFFER_BYTES: usize = 128 << 10;
 /// Room for the line that fills a buffer, so that the buffer rarely grows.
 const LINE_ROOM_BYTES: usize = 1 << 10;
 /// The longest that a line waits for its buffer to fill. A reader of the log sees no longer lag, and a process
@@ -100,8 +101,6 @@ struct Pending {
     format: LineFormat,
     text: Vec<u8>,
     lines: usize,
-    /// The time of the first line by both clocks: the wall clock is read once a buffer.
-    first: Option<(Instant, SystemTime)>,
 }
 
 impl AccessLines {
@@ -113,7 +112,7 @@ impl AccessLines {
         sampling: Sampling,
     ) -> Self {
         let text = Vec::with_capacity(BUFFER_BYTES + LINE_ROOM_BYTES);
-        let pending = Pending { format: LineFormat::new(style, core), text, lines: 0, first: None };
+        let pending = Pending { format: LineFormat::new(style, core), text, lines: 0 };
         Self {
             sampling,
             admission,
@@ -143,9 +142,9 @@ impl AccessLines {
         let mut pending = self.pending.borrow_mut();
         let lines = mem::take(&mut pending.lines);
         if lines > 0 {
-            self.queue.submit(&pending.text, lines);
-            pending.text.clear();
-            pending.first = None;
+            let mut next = self.queue.spare();
+            next.reserve(BUFFER_BYTES + LINE_ROOM_BYTES);
+            self.queue.submit(mem::replace(&mut pending.text, next), lines);
         }
     }
 
@@ -169,8 +168,7 @@ impl Drop for AccessLines {
 impl Pending {
     /// The bytes that wait then.
     fn append(&mut self, line: &Line<'_>) -> usize {
-        let (first, time) = *self.first.get_or_insert_with(|| (line.at, SystemTime::now()));
-        self.format.append(line, time + (line.at - first), &mut self.text);
+        self.format.append(line, clock::since_epoch(line.at), &mut self.text);
         self.lines += 1;
         self.text.len()
     }

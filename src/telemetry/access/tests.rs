@@ -1,4 +1,5 @@
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt;

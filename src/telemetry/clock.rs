@@ -1,0 +1,53 @@
+//! The wall clock for those who have just looked at the monotonic one: a request is timed by that anyway, and to read
+//! the wall clock too would be a quarter of what its id costs (`benches/telemetry.rs`, `request_id`).
+
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a thread counts on from one look at the wall clock before it looks again, so that a step of that clock is
+/// soon followed.
+const ANCHOR_LIFE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// A moment by both clocks, the wall clock's since 1970.
+    static ANCHOR: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+}
+
+/// The time since 1970, at `now`, which must not be long ago.
+pub(super) fn since_epoch(now: Instant) -> Duration {
+    if let Some((instant, time)) = ANCHOR.get() {
+        let later = now.saturating_duration_since(instant);
+        if later < ANCHOR_LIFE {
+            return time + later;
+        }
+    }
+    let time = wall_clock();
+    ANCHOR.set(Some((now, time)));
+    time
+}
+
+/// The time since 1970; zero for a clock before that.
+pub(super) fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_follows_the_wall_clock() {
+        let begin = Instant::now();
+        for later_ms in [0, 10, 999, 1_001, 60_000] {
+            let time = since_epoch(begin + Duration::from_millis(later_ms));
+            assert!(time.abs_diff(wall_clock()) <= Duration::from_secs(1), "after {later_ms} ms");
+        }
+    }
+
+    #[test]
+    fn the_time_goes_on_between_two_looks() {
+        let begin = Instant::now();
+        let time = since_epoch(begin);
+        assert_eq!(since_epoch(begin + Duration::from_micros(7)), time + Duration::from_micros(7));
+    }
+}
