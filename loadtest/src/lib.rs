@@ -6,4 +6,5 @@
 
 pub mod comparison;
 pub mod plan;
+pub mod report;
 pub mod seen;
