@@ -47,8 +47,10 @@ pub(super) fn body(metric: Metric<'_>, rows: &[Row<'_>]) -> Markup {
     let ends = rows.iter().flat_map(|row| [row.interval.median, row.interval.hi]).filter(|v| v.is_finite());
     let most = ends.fold(f64::MIN_POSITIVE, f64::max);
     html! {
-        @for (i, row) in (0_u32..).zip(rows) {
-            (bar(metric, row, most, frame, f64::from(i).mul_add(ROW, frame.top)))
+        g.bars {
+            @for (i, row) in (0_u32..).zip(rows) {
+                (bar(metric, row, most, frame, f64::from(i).mul_add(ROW, frame.top)))
+            }
         }
         path.zero d={ "M" (NAMES) " " (coordinate(frame.top)) "V" (coordinate(frame.height - frame.bottom)) } {}
     }
@@ -60,14 +62,13 @@ fn bar(metric: Metric<'_>, row: &Row<'_>, most: f64, frame: Frame, top: f64) -> 
     let middle = top + ROW / 2.0;
     html! {
         g class={ "s" (row.look) } {
-            title { (row.name) ": " (metric.value(median)) " [" (metric.value(lo)) ", " (metric.value(hi)) "]" }
-            rect.bar x=(NAMES) y=(coordinate(top + 4.0)) width=(coordinate(x(median) - NAMES)) height=(coordinate(ROW - 8.0)) {}
-            path.whisker d={
+            rect x=(NAMES) y=(coordinate(top + 4.0)) width=(coordinate(x(median) - NAMES)) height=(coordinate(ROW - 8.0)) {}
+            path d={
                 "M" (coordinate(x(lo))) " " (coordinate(middle)) "H" (coordinate(x(hi)))
                 "M" (coordinate(x(lo))) " " (coordinate(middle - 4.0)) "v8M" (coordinate(x(hi))) " " (coordinate(middle - 4.0)) "v8"
             } {}
-            text.name x=(coordinate(NAMES - 8.0)) y=(coordinate(middle + 4.0)) text-anchor="end" { (row.name) }
-            text.value x=(coordinate(frame.x(1.0) + 8.0)) y=(coordinate(middle + 4.0)) { (metric.value(median)) }
+            text x=(coordinate(NAMES - 8.0)) y=(coordinate(middle + 4.0)) text-anchor="end" { (row.name) }
+            text x=(coordinate(frame.x(1.0) + 8.0)) y=(coordinate(middle + 4.0)) { (metric.value(median)) }
         }
     }
 }

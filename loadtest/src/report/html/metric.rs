@@ -109,6 +109,13 @@ impl Metric<'_> {
         }
     }
 
+    /// The ends of an interval; a unit that both share is written once.
+    pub(super) fn span(self, interval: Interval) -> String {
+        let (lo, hi) = (self.value(interval.lo), self.value(interval.hi));
+        let unit = hi.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
+        format!("{} … {hi}", lo.strip_suffix(unit).unwrap_or(&lo))
+    }
+
     /// The ratio of a subject to its base, in words about the subject.
     pub(super) fn words(self, ratio: Interval) -> (Verdict, String) {
         let Interval { median, lo, hi } = ratio;
@@ -216,6 +223,13 @@ mod tests {
         for (metric, value, text) in cases {
             assert_eq!(Metric(metric).value(value), text);
         }
+    }
+
+    #[test]
+    fn the_ends_of_an_interval_share_their_unit_where_they_can() {
+        let span = |lo, hi| Metric("response_us.p50").span(Interval { median: lo, lo, hi });
+        assert_eq!(span(12.0, 13.0), "12.0 … 13.0\u{a0}µs");
+        assert_eq!(span(900.0, 1_300.0), "900\u{a0}µs … 1.30\u{a0}ms");
     }
 
     #[test]

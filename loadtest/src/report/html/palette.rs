@@ -100,7 +100,7 @@ pub(super) fn css() -> String {
     for (i, look) in LOOKS.iter().enumerate() {
         let _ = writeln!(
             css,
-            ".s{i}{{color:{}}}.s{i} .line{{stroke-dasharray:{}}}",
+            ".s{i}{{color:{}}}.s{i} .line,.s{i} polyline{{stroke-dasharray:{}}}",
             look.light,
             or_none(look.dash)
         );

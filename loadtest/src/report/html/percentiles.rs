@@ -6,7 +6,7 @@ use super::axis::{Axis, Scale, nines};
 use super::number::short_time_us;
 use super::plot::{Frame, Line, svg};
 
-const FRAME: Frame = Frame { width: 640.0, height: 400.0, left: 62.0, right: 16.0, top: 12.0, bottom: 44.0 };
+const FRAME: Frame = Frame { width: 640.0, height: 470.0, left: 62.0, right: 16.0, top: 12.0, bottom: 44.0 };
 /// Ticks of the axis, and where lines have markers.
 const TICKS: [(f64, &str); 9] = [
     (0.0, "0"),

@@ -89,8 +89,8 @@ impl Frame {
             .collect();
         html! {
             g class={ "s" (line.look) } data-name=(line.name) {
-                polyline.line points=(points(&simplified(&drawn))) {}
-                @if !markers.is_empty() { path.mark d=(PreEscaped(markers)) {} }
+                polyline points=(points(&simplified(&drawn))) {}
+                @if !markers.is_empty() { path d=(PreEscaped(markers)) {} }
             }
         }
     }

@@ -96,9 +96,11 @@ fn plots(run: &RunPage) -> Markup {
     }
 }
 
-/// The time that at least this percentage of the requests kept; none if samples do not reach so far.
+/// The time that at least this percentage of the requests kept; none if samples do not reach so far. The maximum
+/// stands for itself only.
 fn at(percentiles: &[(f64, f64)], percentile: f64) -> String {
-    let reached = percentiles.iter().find(|(p, _)| *p >= percentile - 1e-9);
+    let reached =
+        percentiles.iter().find(|(p, _)| *p >= percentile - 1e-9 && (*p < 100.0 || percentile >= 100.0));
     reached.map_or_else(|| NONE.to_owned(), |(_, us)| time_us(*us))
 }
 
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_percentile_beyond_the_samples_is_not_invented() {
-        let times = [(50.0, 10.0), (99.0, 20.0)];
+        let times = [(50.0, 10.0), (99.0, 20.0), (100.0, 90.0)];
         assert_eq!((at(&times, 90.0), at(&times, 99.9)), ("20.0\u{a0}µs".to_owned(), NONE.to_owned()));
     }
 

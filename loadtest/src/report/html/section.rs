@@ -12,7 +12,7 @@ use super::{intervals, overview, percentiles, table, timeline};
 use crate::comparison::Comparison;
 
 /// Bars are drawn of so many metrics at most; the tables have all.
-const BARS: usize = 6;
+const BARS: usize = 4;
 
 /// The whole page.
 pub(super) fn all(comparisons: &[Comparison]) -> Markup {
@@ -153,7 +153,7 @@ fn bars(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
         intervals::plot(metric, &rows).map(|drawing| (metric, drawing))
     });
     let drawings: Vec<(Metric<'_>, Markup)> = drawings.collect();
-    html! { div.bars { @for (metric, drawing) in &drawings { (figure(&metric.label(), drawing)) } } }
+    html! { div.metrics { @for (metric, drawing) in &drawings { (figure(&metric.label(), drawing)) } } }
 }
 
 fn subjects(comparisons: &[Comparison], palette: &Palette<'_>) -> Markup {

@@ -59,7 +59,7 @@ fn main_cell(comparison: &Comparison, subject: &str, metric: Metric<'_>) -> Mark
     html! {
         td {
             b { (metric.value(value.median)) }
-            small { (interval(metric, value)) }
+            small { (metric.span(value)) }
             @if let Some((base, ratio)) = ratio(comparison, subject, metric) {
                 @let (verdict, words) = metric.words(ratio);
                 span class=(verdict.class()) title={ "ratio to " (base) ": " (times(ratio)) } { (words) }
@@ -96,7 +96,7 @@ fn full_cell(comparison: &Comparison, subject: &str, metric: Metric<'_>) -> Mark
     let Some(value) = value(comparison, subject, metric) else { return html! { td { (NONE) } } };
     html! {
         td {
-            (metric.value(value.median)) " " small { (interval(metric, value)) }
+            (metric.value(value.median)) " " small { (metric.span(value)) }
             @if let Some((_, ratio)) = ratio(comparison, subject, metric) { small { (times(ratio)) } }
         }
     }
@@ -110,10 +110,6 @@ fn metrics(comparison: &Comparison) -> impl Iterator<Item = Metric<'_>> {
 
 fn value(comparison: &Comparison, subject: &str, metric: Metric<'_>) -> Option<Interval> {
     comparison.subjects.get(subject)?.get(metric.0).copied()
-}
-
-fn interval(metric: Metric<'_>, interval: Interval) -> String {
-    format!("{} … {}", metric.value(interval.lo), metric.value(interval.hi))
 }
 
 fn times(ratio: Interval) -> String {
