@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{ServiceError, Services};
 use crate::models::posting::{Command, Outcome, RegisterUser};
 use crate::models::{Actor, Role, User, UserId, Username};
+use crate::store::Credentials;
 use crate::telemetry::ids::uuid_v7;
 
 /// The shortest password, in characters (NIST SP 800-63B §5.1.1.2).
@@ -50,6 +51,14 @@ fn password_matches(password: &Password, hash: &str) -> bool {
     })
 }
 
+/// The user who was found under a name, if this is their password. Takes equal work whether or not there is one:
+/// some 20 ms of CPU time.
+pub fn authenticate(found: Option<&Credentials>, password: &Password) -> Option<User> {
+    let hash = found.and_then(|found| found.password_hash.as_deref());
+    let matches = password_matches(password, hash.unwrap_or(NOBODY));
+    found.filter(|_| hash.is_some() && matches).map(|found| found.user.clone())
+}
+
 impl Services {
     /// Makes a user who may log in.
     pub async fn register(&self, username: Username, password: Password) -> Result<User, ServiceError> {
@@ -65,14 +74,8 @@ impl Services {
     /// The user with this name and password. Wrong name and wrong password take equal work.
     pub async fn log_in(&self, username: &str, password: Password) -> Result<User, ServiceError> {
         let found = self.reader.credentials(username).await?;
-        let (user, hash) = match found {
-            Some(credentials) => (Some(credentials.user), credentials.password_hash),
-            None => (None, None),
-        };
-        let may_match = hash.is_some();
-        let hash = hash.unwrap_or_else(|| NOBODY.to_owned());
-        let matches = self.pool.run(move || password_matches(&password, &hash)).await?;
-        user.filter(|_| may_match && matches).ok_or(ServiceError::WrongCredentials)
+        let user = self.pool.run(move || authenticate(found.as_ref(), &password)).await?;
+        user.ok_or(ServiceError::WrongCredentials)
     }
 
     /// The actor's own user.
