@@ -1,0 +1,36 @@
+//! The command line. Knows nothing of what is done with it.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// The ledger behind Axum.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Directory of the ledger and its signing key, as ringledger keeps them
+    #[arg(long, default_value = "./data")]
+    pub(crate) data: PathBuf,
+    /// Worker threads of the runtime; one a core unless told
+    #[arg(long)]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// What is served, and how transfers are stored
+    #[arg(long, value_enum, default_value_t = Variant::Full)]
+    pub(crate) variant: Variant,
+}
+
+/// Which of the three comparisons the process stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Variant {
+    /// All layers, one transaction for each request
+    Full,
+    /// All layers; what changes the ledger goes through ringledger's posting lane, which batches
+    Lane,
+    /// No layers, no access lines, no store: /plaintext and /json alone
+    Bare,
+}

@@ -1,0 +1,116 @@
+//! What handlers share, from the data directory to running parts and back.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use ringledger::config::Settings;
+use ringledger::models::Actor;
+use ringledger::services::posting::LaneThread;
+use ringledger::services::tokens::{InvalidToken, KEY_FILE};
+use ringledger::services::{PostingLane, SigningKey, Tokens};
+use ringledger::store::sqlite::ServerLock;
+use ringledger::store::{Location, Store, StoreError};
+use thread_local::ThreadLocal;
+
+use crate::Failure;
+use crate::cpu::CpuWork;
+use crate::error::AppError;
+use crate::ledger::{Posting, Reads};
+use crate::measure;
+use crate::options::Variant;
+
+/// What handlers share.
+pub(crate) struct AppState {
+    /// Reads the ledger.
+    pub(crate) reads: Reads,
+    /// Changes it.
+    pub(crate) posting: Posting,
+    /// Hashes passwords.
+    pub(crate) cpu: CpuWork,
+    /// Life of a token in seconds.
+    pub(crate) token_ttl_s: u32,
+    /// What the process has counted.
+    pub(crate) prometheus: PrometheusHandle,
+    key: SigningKey,
+    /// The library's verifier remembers tokens that it found valid and is one thread's own for that.
+    tokens: ThreadLocal<Tokens>,
+    draining: AtomicBool,
+}
+
+/// How handlers hold it.
+pub(crate) type App = Arc<AppState>;
+
+impl AppState {
+    /// Who a token speaks for.
+    pub(crate) fn verify(&self, token: &[u8]) -> Result<Actor, InvalidToken> {
+        self.tokens().verify(token)
+    }
+
+    /// A token for `actor`.
+    pub(crate) fn issue(&self, actor: Actor) -> Result<String, AppError> {
+        Ok(self.tokens().issue(actor, self.token_ttl_s)?)
+    }
+
+    fn tokens(&self) -> &Tokens {
+        self.tokens.get_or(|| Tokens::new(&self.key))
+    }
+
+    /// From now on `/ready` says no.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server has begun to drain.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// A store that this process alone serves.
+pub(crate) struct Opened {
+    /// What handlers share.
+    pub(crate) app: App,
+    /// The lane's thread, if there is a lane.
+    pub(crate) lane: Option<LaneThread>,
+    /// Keeps other servers away.
+    pub(crate) lock: ServerLock,
+}
+
+/// Opens the data directory as ringledger does, with its defaults.
+pub(crate) fn open(data: &Path, variant: Variant) -> Result<Opened, Failure> {
+    let settings = Settings::default();
+    let location = Location::Sqlite { directory: data.to_owned() };
+    let lock = location.lock()?;
+    let store = Store::open(&location)?;
+    let key = SigningKey::read_or_make(&data.join(KEY_FILE))?;
+    let cores = available_parallelism()?.get();
+    let (posting, lane) = if variant == Variant::Lane {
+        let (lane, thread) = PostingLane::start(store.writer()?, settings.limits.lane_queue)?;
+        (Posting::Lane(lane), Some(thread))
+    } else {
+        (Posting::direct(Store::open(&location)?)?, None)
+    };
+    let app = AppState {
+        // Reads of cached pages are CPU work: more connections than cores would only take turns.
+        reads: Reads::new(store, cores)?,
+        posting,
+        cpu: CpuWork::new(cores),
+        token_ttl_s: settings.auth.token_ttl_s,
+        prometheus: measure::start()?,
+        key,
+        tokens: ThreadLocal::new(),
+        draining: AtomicBool::new(false),
+    };
+    Ok(Opened { app: Arc::new(app), lane, lock })
+}
+
+/// Ends the work in order once nothing is in flight; what the deadline has cut off keeps the store open to the end of
+/// the process, which it survives.
+pub(crate) async fn close(app: App, lane: Option<LaneThread>) -> Result<(), StoreError> {
+    let Some(app) = Arc::into_inner(app) else { return Ok(()) };
+    app.posting.close().await?;
+    lane.map_or(Ok(()), LaneThread::join)
+}
