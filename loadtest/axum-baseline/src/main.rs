@@ -15,6 +15,7 @@ mod problem;
 mod routes;
 mod serve;
 mod state;
+mod writer;
 
 use std::process::ExitCode;
 
@@ -67,13 +68,13 @@ fn run(options: &Options) -> Result<(), Failure> {
         match options.variant {
             Variant::Bare => serve::until_signal(options.listen, routes::bare(), || {}).await?,
             Variant::Full | Variant::Lane => {
-                let Opened { app, lane, lock } = state::open(&options.data, options.variant)?;
+                let Opened { app, writer, lock } = state::open(&options.data, options.variant)?;
                 let upkeep = tokio::spawn(measure::keep_up(app.prometheus.clone()));
                 let router = layers::around(routes::full()).with_state(app.clone());
                 let draining = app.clone();
                 serve::until_signal(options.listen, router, move || draining.drain()).await?;
                 upkeep.abort();
-                state::close(app, lane).await?;
+                state::close(app, writer)?;
                 drop(lock);
             }
         }

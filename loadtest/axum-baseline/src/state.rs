@@ -21,6 +21,7 @@ use crate::error::AppError;
 use crate::ledger::{Posting, Reads};
 use crate::measure;
 use crate::options::Variant;
+use crate::writer::{self, WriterThread};
 
 /// What handlers share.
 pub(crate) struct AppState {
@@ -73,8 +74,8 @@ impl AppState {
 pub(crate) struct Opened {
     /// What handlers share.
     pub(crate) app: App,
-    /// The lane's thread, if there is a lane.
-    pub(crate) lane: Option<LaneThread>,
+    /// The thread that writes.
+    pub(crate) writer: Writing,
     /// Keeps other servers away.
     pub(crate) lock: ServerLock,
 }
@@ -87,11 +88,13 @@ pub(crate) fn open(data: &Path, variant: Variant) -> Result<Opened, Failure> {
     let store = Store::open(&location)?;
     let key = SigningKey::read_or_make(&data.join(KEY_FILE))?;
     let cores = available_parallelism()?.get();
-    let (posting, lane) = if variant == Variant::Lane {
-        let (lane, thread) = PostingLane::start(store.writer()?, settings.limits.lane_queue)?;
-        (Posting::Lane(lane), Some(thread))
+    let queue_commands = settings.limits.lane_queue;
+    let (posting, writer) = if variant == Variant::Lane {
+        let (lane, thread) = PostingLane::start(store.writer()?, queue_commands)?;
+        (Posting::Lane(lane), Writing::Lane(thread))
     } else {
-        (Posting::direct(Store::open(&location)?)?, None)
+        let (queue, thread) = writer::start(store.writer()?, queue_commands)?;
+        (Posting::Direct(queue), Writing::Direct(thread))
     };
     let app = AppState {
         // Reads of cached pages are CPU work: more connections than cores would only take turns.
@@ -104,13 +107,28 @@ pub(crate) fn open(data: &Path, variant: Variant) -> Result<Opened, Failure> {
         tokens: ThreadLocal::new(),
         draining: AtomicBool::new(false),
     };
-    Ok(Opened { app: Arc::new(app), lane, lock })
+    Ok(Opened { app: Arc::new(app), writer, lock })
 }
 
-/// Ends the work in order once nothing is in flight; what the deadline has cut off keeps the store open to the end of
+/// The thread that writes.
+pub(crate) enum Writing {
+    /// With one transaction for each request.
+    Direct(WriterThread),
+    /// With one transaction for all that wait.
+    Lane(LaneThread),
+}
+
+/// Ends the work in order once nothing is in flight. What the deadline has cut off keeps the store open to the end of
 /// the process, which it survives.
-pub(crate) async fn close(app: App, lane: Option<LaneThread>) -> Result<(), StoreError> {
+pub(crate) fn close(app: App, writer: Writing) -> Result<(), StoreError> {
     let Some(app) = Arc::into_inner(app) else { return Ok(()) };
-    app.posting.close().await?;
-    lane.map_or(Ok(()), LaneThread::join)
+    // The last handle to the writer's queue.
+    drop(app);
+    match writer {
+        Writing::Direct(thread) => {
+            let panicked = |_| Err(StoreError::Unavailable("the writer panicked".into()));
+            thread.join().unwrap_or_else(panicked)
+        }
+        Writing::Lane(thread) => thread.join(),
+    }
 }
