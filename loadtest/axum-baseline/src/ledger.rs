@@ -5,6 +5,8 @@
 //! as deadpool-sqlite's `interact` does. A connection is checked out first, so that no more threads start than there are
 //! connections. What writes has a thread of its own: see [`crate::writer`].
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use deadpool::Runtime;
@@ -38,14 +40,18 @@ impl Manager for Readers {
 }
 
 /// What reads the ledger.
-#[derive(Clone)]
-pub(crate) struct Reads(Pool<Readers>);
+pub(crate) struct Reads {
+    readers: Pool<Readers>,
+    /// Whether queries run on the runtime's own threads.
+    inline: bool,
+}
 
 impl Reads {
-    /// Over this many connections.
-    pub(crate) fn new(store: Store, connections: usize) -> Result<Self, BuildError> {
+    /// Over this many connections. `inline` runs queries on the runtime's own threads, which is faster as long as they
+    /// find their pages in memory and holds up all other requests of the thread when they do not.
+    pub(crate) fn new(store: Store, connections: usize, inline: bool) -> Result<Self, BuildError> {
         let pool = Pool::builder(Readers(store)).max_size(connections).runtime(Runtime::Tokio1);
-        Ok(Self(pool.wait_timeout(Some(CHECKOUT)).build()?))
+        Ok(Self { readers: pool.wait_timeout(Some(CHECKOUT)).build()?, inline })
     }
 
     /// What `query` finds. All that one request reads goes into one `query`, so that it changes threads once.
@@ -53,7 +59,10 @@ impl Reads {
         &self,
         query: impl AsyncFnOnce(&Reader) -> T + Send + 'static,
     ) -> Result<T, AppError> {
-        let reader = self.0.get().await.map_err(checkout_failed)?;
+        let reader = self.readers.get().await.map_err(checkout_failed)?;
+        if self.inline {
+            return at_once(query(&reader));
+        }
         blocking(move || Handle::current().block_on(query(&reader))).await
     }
 }
@@ -73,6 +82,14 @@ impl Posting {
             Self::Direct(queue) => queue.submit(command).await,
             Self::Lane(lane) => Ok(lane.submit(command).await?),
         }
+    }
+}
+
+/// The result of a query that waits for nothing, as those of an embedded store are.
+fn at_once<T>(query: impl Future<Output = T>) -> Result<T, AppError> {
+    match pin!(query).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(found) => Ok(found),
+        Poll::Pending => Err(AppError::Internal("a query of an embedded store waits".into())),
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Worker threads of the runtime; one a core unless told
     #[arg(long)]
     pub(crate) workers: Option<NonZeroUsize>,
+    /// Read the store on the runtime's threads instead of blocking ones
+    #[arg(long)]
+    pub(crate) inline_reads: bool,
     /// What is served, and how transfers are stored
     #[arg(long, value_enum, default_value_t = Variant::Full)]
     pub(crate) variant: Variant,

@@ -81,7 +81,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens the data directory as ringledger does, with its defaults.
-pub(crate) fn open(data: &Path, variant: Variant) -> Result<Opened, Failure> {
+pub(crate) fn open(data: &Path, variant: Variant, inline_reads: bool) -> Result<Opened, Failure> {
     let settings = Settings::default();
     let location = Location::Sqlite { directory: data.to_owned() };
     let lock = location.lock()?;
@@ -98,7 +98,7 @@ pub(crate) fn open(data: &Path, variant: Variant) -> Result<Opened, Failure> {
     };
     let app = AppState {
         // Reads of cached pages are CPU work: more connections than cores would only take turns.
-        reads: Reads::new(store, cores)?,
+        reads: Reads::new(store, cores, inline_reads)?,
         posting,
         cpu: CpuWork::new(cores),
         token_ttl_s: settings.auth.token_ttl_s,

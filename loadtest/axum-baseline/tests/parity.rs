@@ -181,7 +181,16 @@ fn world() -> Vec<Case> {
 
 #[test]
 fn reads_and_serving_routes() {
-    let (mut axum, mut ringledger) = both();
+    let (axum, ringledger) = both();
+    reads(axum, ringledger);
+}
+
+#[test]
+fn reads_on_the_threads_of_the_runtime() {
+    reads(Party::new(Server::axum(&["--inline-reads"])), Party::new(Server::ringledger()));
+}
+
+fn reads(mut axum: Party, mut ringledger: Party) {
     compare(&world(), &mut axum, &mut ringledger);
     let mut cases = vec![
         get("/plaintext"),
