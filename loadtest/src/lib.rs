@@ -4,7 +4,9 @@
 //! against subjects; `client` puts a [`plan::Plan`] on the wire and returns what was [`seen::Seen`]; `report` shows
 //! it.
 
+pub mod client;
 pub mod comparison;
 pub mod plan;
 pub mod report;
+pub mod requests;
 pub mod seen;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// What one run saw. Histograms are in nanoseconds.
 #[derive(Debug, Clone)]
@@ -26,12 +27,15 @@ pub struct Seen {
     pub timeline: Vec<Stretch>,
     /// CPU time that the client's threads used, as a share of the cores they had.
     pub client_cpu_share: f64,
+    /// Whether every client thread was allowed to run before others of the host; without, a server on the same
+    /// cores can delay the client.
+    pub priority_raised: bool,
     /// Why the client and not the server set the figures, if so.
     pub client_limited: Option<String>,
 }
 
 /// What was no success.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Errors {
     /// Whole replies of another status.
     pub status: u64,
