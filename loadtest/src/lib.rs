@@ -5,8 +5,14 @@
 //! it.
 
 pub mod client;
+pub mod compare;
 pub mod comparison;
+pub mod environment;
 pub mod plan;
+pub mod probe;
 pub mod report;
 pub mod requests;
+pub mod scenario;
 pub mod seen;
+pub mod stats;
+pub mod subject;

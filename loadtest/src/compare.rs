@@ -1,0 +1,290 @@
+//! Runs a scenario against subjects: a fresh process and store for each block, interleaved rounds, medians with
+//! intervals. Knows no socket: what a block does is `scenario`'s, how a subject starts is `subject`'s.
+
+mod arguments;
+mod build;
+mod command;
+mod metrics;
+mod schedule;
+mod signals;
+mod tally;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use self::metrics::Values;
+use self::tally::Tally;
+use crate::comparison::Comparison;
+use crate::environment::{self, Cost};
+use crate::probe::{Count, Probe};
+use crate::scenario::{self, Cores, Observed, Scenario, ScenarioError, Span, Work};
+use crate::subject::{
+    self, Binaries, Children, Opened, Running, Site, Store, StoreError, Subject, SubjectError,
+};
+
+pub use self::arguments::{CompareArguments, UsageError};
+pub use self::build::BuildError;
+pub use self::command::{command, list};
+
+/// What every ratio is taken to.
+pub const BASE: &str = "ringledger";
+
+/// Before a block counts: caches, branch predictors, the client's connections.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Longest measurement of a ceiling or of system calls; both are steady after a fraction of it.
+const SHORT: Duration = Duration::from_secs(2);
+
+/// What to compare.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// In which scenario.
+    pub scenario: &'static Scenario,
+    /// Where ledgers are kept.
+    pub store: Store,
+    /// Who takes part; each is admitted to the scenario.
+    pub subjects: Vec<&'static Subject>,
+    /// Measurements of each.
+    pub rounds: usize,
+    /// How long each takes.
+    pub duration: Duration,
+    /// Whether to build the subjects first.
+    pub build: bool,
+}
+
+impl Options {
+    /// The command that repeats this.
+    fn command(&self, profile: &str) -> String {
+        let profile = match profile {
+            "dev" => String::new(),
+            "release" => " --release".to_owned(),
+            other => format!(" --profile {other}"),
+        };
+        let subjects: Vec<_> = self.subjects.iter().map(|subject| subject.name).collect();
+        format!(
+            "cargo run{profile} -p loadtest -- compare --scenario {} --subjects {} --rounds {} --duration {}",
+            self.scenario.name,
+            subjects.join(","),
+            self.rounds,
+            humantime::format_duration(self.duration),
+        )
+    }
+}
+
+/// Why there is no comparison.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// A subject's program is missing.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// No store for a subject.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A block failed.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// Client and server need a core each.
+    #[error("{scenario} keeps client and server apart and needs two cores; this process may use {allowed}")]
+    TooFewCores {
+        /// Which scenario.
+        scenario: &'static str,
+        /// How many cores there are.
+        allowed: usize,
+    },
+    /// Scratch files, limits or signals.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<SubjectError> for CompareError {
+    fn from(error: SubjectError) -> Self {
+        Self::Scenario(error.into())
+    }
+}
+
+/// Runs a comparison and tells about its progress line by line. Processes that it started end with it; on SIGINT and
+/// SIGTERM too, which end this process with 130 and 143.
+pub fn compare(options: &Options, say: &dyn Fn(&str)) -> Result<Comparison, CompareError> {
+    options.store.check()?;
+    let allowed = environment::allowed_cores()?;
+    let cores = Cores::of(options.scenario.place, &allowed)
+        .ok_or(CompareError::TooFewCores { scenario: options.scenario.name, allowed: allowed.len() })?;
+    let binaries = build::binaries(options, say)?;
+    let children = Children::default();
+    signals::end_children_on_signal(&children)?;
+    environment::raise_file_limit();
+    Rig { options, cores, binaries, children, say }.run()
+}
+
+/// All that a block needs.
+struct Rig<'a> {
+    options: &'a Options,
+    cores: Cores,
+    binaries: Binaries,
+    children: Children,
+    say: &'a dyn Fn(&str),
+}
+
+impl Rig<'_> {
+    fn run(&self) -> Result<Comparison, CompareError> {
+        let cost = Cost::begin();
+        let rate_per_s = self.rate()?;
+        let mut tally = Tally::new(self.options);
+        for (round, order) in
+            schedule::rounds(self.options.subjects.len(), self.options.rounds).iter().enumerate()
+        {
+            for &index in order {
+                self.block(index, round, rate_per_s, &mut tally)?;
+            }
+        }
+        self.count_syscalls(rate_per_s, &mut tally)?;
+        let mut environment = environment::of_host(&self.cores);
+        environment.extend(tally.told());
+        environment.insert("binaries".to_owned(), format!("profile {}", self.binaries.profile()));
+        if self.options.scenario.work == Work::Idle {
+            scenario::idle_note().into_iter().for_each(|note| tally.warn(note));
+        }
+        if self.binaries.profile() == "dev" {
+            tally.warn(
+                "programs without optimisation: these figures say nothing; use `cargo run --release`"
+                    .to_owned(),
+            );
+        }
+        cost.end(&mut environment).into_iter().for_each(|warning| tally.warn(warning));
+        Ok(tally.comparison(environment, self.options.command(self.binaries.profile())))
+    }
+
+    /// Half of what the slowest subject reaches, in the scenario that needs it.
+    fn rate(&self) -> Result<Option<f64>, CompareError> {
+        if !matches!(self.options.scenario.work, Work::HalfOfCeiling { .. }) {
+            return Ok(None);
+        }
+        let mut slowest = f64::INFINITY;
+        for subject in &self.options.subjects {
+            let (_, observed) = self.observe(subject, None, self.short(), |_, _| || ())?;
+            let ceiling = metrics::rate_per_s(&observed.main);
+            (self.say)(&format!("ceiling of {}: {ceiling:.0} requests/s", subject.name));
+            slowest = slowest.min(ceiling);
+        }
+        Ok(Some(slowest / 2.0))
+    }
+
+    /// One measurement of one subject.
+    fn block(
+        &self,
+        index: usize,
+        round: usize,
+        rate_per_s: Option<f64>,
+        tally: &mut Tally<'_>,
+    ) -> Result<(), CompareError> {
+        let subject = self.options.subjects[index];
+        let values = match self.options.scenario.work {
+            Work::Idle => scenario::measure_idle(&self.start(subject, &self.bench()?)?)?,
+            Work::Start => self.starts(subject)?,
+            Work::Closed { .. }
+            | Work::HalfOfCeiling { .. }
+            | Work::Mixed
+            | Work::Read
+            | Work::Transfer { .. } => {
+                let span = Span { warm_up: WARM_UP, measured: self.options.duration };
+                let (engine, observed) = self.observe(subject, rate_per_s, span, |pid, _| {
+                    let probe = Probe::begin(pid);
+                    || probe.and_then(Probe::end)
+                })?;
+                tally.engine(index, engine);
+                let values = metrics::values(&observed.main, observed.beside.as_ref(), observed.watched?);
+                tally.saw(index, observed.main);
+                values
+            }
+        };
+        (self.say)(&metrics::progress(round, self.options.rounds, subject.name, &values));
+        tally.add(index, round, values);
+        Ok(())
+    }
+
+    fn starts(&self, subject: &'static Subject) -> Result<Values, CompareError> {
+        let mut bench = self.bench()?;
+        scenario::measure_start(|fresh| {
+            if fresh {
+                bench = self.bench()?;
+            }
+            self.start(subject, &bench)
+        })
+    }
+
+    /// System calls, in a run of its own for each subject: tracing slows it down.
+    fn count_syscalls(&self, rate_per_s: Option<f64>, tally: &mut Tally<'_>) -> Result<(), CompareError> {
+        if !self.options.scenario.is_load() {
+            return Ok(());
+        }
+        for (index, subject) in self.options.subjects.iter().enumerate() {
+            (self.say)(&format!("system calls of {}", subject.name));
+            let (_, observed) = self.observe(subject, rate_per_s, self.short(), |pid, scratch| {
+                let count = Count::begin(pid, scratch);
+                || count.and_then(Count::end)
+            })?;
+            match observed.watched {
+                Ok(calls) => {
+                    let replies = metrics::replies(&observed.main, observed.beside.as_ref());
+                    tally.add_once(index, "server.syscalls_per_request", metrics::each(calls, replies));
+                }
+                Err(reason) => {
+                    tally.warn(format!("system calls are not counted: {reason}"));
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn short(&self) -> Span {
+        Span { warm_up: WARM_UP, measured: SHORT.min(self.options.duration) }
+    }
+
+    /// Puts the scenario's load on a fresh subject; tells its I/O engine, too. `watch` begins once it is warm, and
+    /// what it returns ends that.
+    fn observe<T: Send, E: FnOnce() -> T>(
+        &self,
+        subject: &'static Subject,
+        rate_per_s: Option<f64>,
+        span: Span,
+        watch: impl FnOnce(u32, &Path) -> E + Send,
+    ) -> Result<(Option<String>, Observed<T>), CompareError> {
+        let bench = self.bench()?;
+        let running = self.start(subject, &bench)?;
+        let load =
+            scenario::prepare(self.options.scenario, &running, &self.site(&bench), &self.cores, rate_per_s)?;
+        let observed = scenario::observe(&load, &running, span, || watch(running.pid, bench.scratch.path()))?;
+        Ok((running.engine(), observed))
+    }
+
+    fn start(&self, subject: &'static Subject, bench: &Bench) -> Result<Running, CompareError> {
+        Ok(subject::start(subject, &self.site(bench), &self.children)?)
+    }
+
+    /// A scratch directory with an empty store in it.
+    fn bench(&self) -> Result<Bench, CompareError> {
+        let scratch = Arc::new(TempDir::with_prefix("loadtest-")?);
+        let store = self.options.store.open(scratch.path())?;
+        Ok(Bench { scratch, store })
+    }
+
+    fn site<'a>(&'a self, bench: &'a Bench) -> Site<'a> {
+        Site {
+            binaries: &self.binaries,
+            store: &bench.store,
+            cores: &self.cores.server,
+            scratch: &bench.scratch,
+        }
+    }
+}
+
+/// What a process gets for itself.
+struct Bench {
+    scratch: Arc<TempDir>,
+    store: Opened,
+}

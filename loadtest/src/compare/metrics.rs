@@ -1,0 +1,162 @@
+//! The metrics of one block, from what client and kernel saw.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use crate::probe::Spent;
+use crate::seen::Seen;
+use crate::stats::suffices;
+
+/// A value for each metric of a block.
+pub(super) type Values = BTreeMap<String, f64>;
+
+/// The percentiles of the contract, by name.
+const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.9)];
+
+/// The metric that says whether the client set the figures; its mean over the rounds is the share of such rounds.
+pub(super) const CLIENT_LIMITED: &str = "client_limited";
+
+/// All metrics of a load. Percentiles are left out where there are too few samples; CPU time for each request is
+/// left out where heavy work beside it would be counted with it.
+pub(super) fn values(main: &Seen, beside: Option<&Seen>, spent: Spent) -> Values {
+    let mut values = Values::new();
+    let mut put = |name: &str, value: f64| {
+        values.insert(name.to_owned(), value);
+    };
+    put("achieved_rps", rate_per_s(main));
+    put("ok", count(main.ok));
+    put("errors", count(main.errors.total() + beside.map_or(0, |heavy| heavy.errors.total())));
+    put("dropped", count(main.dropped));
+    put(CLIENT_LIMITED, f64::from(u8::from(main.client_limited.is_some())));
+    put("client_cpu_share", main.client_cpu_share);
+    put("server.rss_mib", spent.rss_mib);
+    put("server.context_switches_per_request", each(spent.context_switches, replies(main, beside)));
+    match beside {
+        Some(heavy) => put("heavy_rps", rate_per_s(heavy)),
+        None => put("server.cpu_us_per_request", spent.cpu.as_secs_f64() * 1e6 / count(main.ok.max(1))),
+    }
+    percentiles(&mut put, "response_us", &main.response_ns);
+    percentiles(&mut put, "service_us", &main.service_ns);
+    if suffices(main.pacer_late_ns.len(), 99.0) {
+        put("pacer_late_us.p99", micros(main.pacer_late_ns.value_at_percentile(99.0)));
+    }
+    values
+}
+
+fn percentiles(put: &mut impl FnMut(&str, f64), prefix: &str, times_ns: &Histogram<u64>) {
+    for (name, percentile) in PERCENTILES {
+        if suffices(times_ns.len(), percentile) {
+            put(&format!("{prefix}.{name}"), micros(times_ns.value_at_percentile(percentile)));
+        }
+    }
+    if !times_ns.is_empty() {
+        put(&format!("{prefix}.max"), micros(times_ns.max()));
+    }
+}
+
+/// Successes a second.
+pub(super) fn rate_per_s(seen: &Seen) -> f64 {
+    count(seen.ok) / seen.elapsed.as_secs_f64().max(f64::EPSILON)
+}
+
+/// All successes, those of the work beside it included.
+pub(super) fn replies(main: &Seen, beside: Option<&Seen>) -> u64 {
+    main.ok + beside.map_or(0, |heavy| heavy.ok)
+}
+
+/// How many for each request.
+pub(super) fn each(total: u64, requests: u64) -> f64 {
+    count(total) / count(requests.max(1))
+}
+
+/// Nanoseconds as microseconds.
+pub(super) fn micros(ns: u64) -> f64 {
+    count(ns) / 1e3
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds far below 2^52")]
+const fn count(number: u64) -> f64 {
+    number as f64
+}
+
+/// A line for a terminal and for a log.
+pub(super) fn progress(round: usize, rounds: usize, subject: &str, values: &Values) -> String {
+    let shown = [
+        ("achieved_rps", "requests/s"),
+        ("response_us.p99", "us p99"),
+        ("heavy_rps", "heavy/s"),
+        ("start_ms", "ms to start"),
+        ("server.idle_bytes_per_connection", "bytes a connection"),
+    ];
+    let parts: Vec<_> = shown
+        .iter()
+        .filter_map(|(metric, unit)| values.get(*metric).map(|value| format!("{value:.0} {unit}")))
+        .collect();
+    format!("round {}/{rounds} {subject}: {}", round + 1, parts.join(", "))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::seen::Errors;
+
+    /// A run of two seconds in which every reply took as many microseconds as given.
+    pub(in crate::compare) fn seen(micros: impl IntoIterator<Item = u64>) -> Seen {
+        let mut times = Histogram::new(3).expect("three digits");
+        micros.into_iter().for_each(|time| times.record(time * 1_000).expect("within range"));
+        Seen {
+            service_ns: times.clone(),
+            pacer_late_ns: Histogram::new(3).expect("three digits"),
+            ok: times.len(),
+            response_ns: times,
+            errors: Errors::default(),
+            dropped: 0,
+            elapsed: Duration::from_secs(2),
+            timeline: Vec::new(),
+            client_cpu_share: 0.25,
+            priority_raised: true,
+            client_limited: None,
+        }
+    }
+
+    const SPENT: Spent = Spent { cpu: Duration::from_millis(10), context_switches: 500, rss_mib: 12.5 };
+
+    #[test]
+    fn a_block_has_rates_costs_and_percentiles() {
+        let values = values(&seen(1..=1_000), None, SPENT);
+        let near = |metric: &str, wanted: f64| {
+            let got = values[metric];
+            assert!((got / wanted - 1.0).abs() < 0.002, "{metric}: {got}");
+        };
+        near("achieved_rps", 500.0);
+        near("server.cpu_us_per_request", 10.0);
+        near("server.context_switches_per_request", 0.5);
+        near("server.rss_mib", 12.5);
+        near("response_us.p50", 500.0);
+        near("service_us.p99", 990.0);
+        near("response_us.max", 1_000.0);
+        assert_eq!(values[CLIENT_LIMITED], 0.0);
+    }
+
+    #[test]
+    fn percentiles_without_enough_samples_are_left_out() {
+        let values = values(&seen(1..=999), None, SPENT);
+        assert!(values.contains_key("response_us.p90"));
+        assert!(!values.contains_key("response_us.p99"));
+        assert!(!values.contains_key("pacer_late_us.p99"));
+    }
+
+    #[test]
+    fn heavy_work_is_told_and_not_counted_as_the_cost_of_light_requests() {
+        let mut heavy = seen([20_000; 100]);
+        heavy.errors.timeout = 3;
+        let values = values(&seen([100; 400]), Some(&heavy), SPENT);
+        assert_eq!(values["heavy_rps"], 50.0);
+        assert_eq!(values["errors"], 3.0);
+        assert_eq!(values["server.context_switches_per_request"], 1.0);
+        assert!(!values.contains_key("server.cpu_us_per_request"));
+    }
+}
