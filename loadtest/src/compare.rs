@@ -146,7 +146,7 @@ impl Rig<'_> {
         environment.extend(tally.told());
         environment.insert("binaries".to_owned(), format!("profile {}", self.binaries.profile()));
         if self.options.scenario.work == Work::Idle {
-            scenario::idle_note().into_iter().for_each(|note| tally.warn(note));
+            tally.warn_all(scenario::idle_note());
         }
         if self.binaries.profile() == "dev" {
             tally.warn(
@@ -154,7 +154,7 @@ impl Rig<'_> {
                     .to_owned(),
             );
         }
-        cost.end(&mut environment).into_iter().for_each(|warning| tally.warn(warning));
+        tally.warn_all(cost.end(&mut environment));
         Ok(tally.comparison(environment, self.options.command(self.binaries.profile())))
     }
 
@@ -268,7 +268,7 @@ impl Rig<'_> {
 
     /// A scratch directory with an empty store in it.
     fn bench(&self) -> Result<Bench, CompareError> {
-        let scratch = Arc::new(TempDir::with_prefix("loadtest-")?);
+        let scratch = self.children.scratch()?;
         let store = self.options.store.open(scratch.path())?;
         Ok(Bench { scratch, store })
     }
@@ -278,7 +278,7 @@ impl Rig<'_> {
             binaries: &self.binaries,
             store: &bench.store,
             cores: &self.cores.server,
-            scratch: &bench.scratch,
+            scratch: bench.scratch.path(),
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct Comparison {
     pub about: String,
     /// How many rounds each subject ran.
     pub rounds: usize,
-    /// How long each measurement took, in seconds.
+    /// How long each measurement took, in seconds; 0 where the scenario has a length of its own.
     pub duration_s: f64,
     /// The command that repeats it.
     pub command: String,

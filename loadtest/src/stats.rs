@@ -97,7 +97,7 @@ mod tests {
     fn with_many_rounds_the_interval_is_as_wide_as_theory_says() {
         let values: Vec<f64> = (0..=100).map(f64::from).collect();
         let seen = interval(&values).expect("values");
-        assert_eq!(seen.median, 50.0);
+        assert!((seen.median - 50.0).abs() < 1e-9);
         assert!((37.0..=43.0).contains(&seen.lo), "{seen:?}");
         assert!((57.0..=63.0).contains(&seen.hi), "{seen:?}");
     }

@@ -221,12 +221,8 @@ impl Binaries {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Arc;
-
-    use tempfile::TempDir;
-
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn names_are_unique_and_found() {
@@ -240,8 +236,8 @@ mod tests {
     fn a_command_line_has_place_store_and_variant() {
         let store = Opened { data_dir: PathBuf::from("/scratch/data"), env: Vec::new() };
         let binaries = Binaries::beside(Path::new("target/release/loadtest")).expect("a directory");
-        let scratch = Arc::new(TempDir::new().expect("a directory"));
-        let site = Site { binaries: &binaries, store: &store, cores: &[0, 1], scratch: &scratch };
+        let site =
+            Site { binaries: &binaries, store: &store, cores: &[0, 1], scratch: Path::new("/scratch") };
         let line = |name| {
             let subject = Subject::named(name).expect("a subject");
             subject.arguments(&site, "127.0.0.1:1").join(" ")

@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn durations_have_units() {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         for wrong in ["", "5", "s", "-1s", "0ms"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

@@ -97,6 +97,7 @@ pub(super) fn progress(round: usize, rounds: usize, subject: &str, values: &Valu
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact in binary")]
 pub(super) mod tests {
     use std::time::Duration;
 

@@ -97,6 +97,11 @@ impl<'a> Tally<'a> {
         self.warnings.push(warning);
     }
 
+    /// Several of that kind.
+    pub(super) fn warn_all(&mut self, warnings: impl IntoIterator<Item = String>) {
+        self.warnings.extend(warnings);
+    }
+
     /// For the environment: the engine of each subject that tells it, and how the client was scheduled.
     pub(super) fn told(&self) -> BTreeMap<String, String> {
         let engines =
@@ -128,7 +133,11 @@ impl<'a> Tally<'a> {
             scenario: self.options.scenario.name.to_owned(),
             about: self.options.scenario.about.to_owned(),
             rounds: self.options.rounds,
-            duration_s: self.options.duration.as_secs_f64(),
+            duration_s: if self.options.scenario.is_load() {
+                self.options.duration.as_secs_f64()
+            } else {
+                0.0
+            },
             command,
             environment,
             abouts: of_subjects(|subject| subject.about),
@@ -267,6 +276,7 @@ fn timeline(seen: &Seen) -> Vec<Moment> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact in binary")]
 mod tests {
     use std::time::Duration;
 

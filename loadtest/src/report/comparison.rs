@@ -85,7 +85,8 @@ pub fn text(comparison: &Comparison) -> String {
 fn head(text: &mut String, comparison: &Comparison) {
     let Comparison { scenario, about, rounds, duration_s, .. } = comparison;
     let _ = writeln!(text, "{scenario}: {about}");
-    let _ = writeln!(text, "{rounds} rounds of {duration_s} s; median [95 % interval]");
+    let length = if *duration_s > 0.0 { format!(" of {duration_s} s") } else { String::new() };
+    let _ = writeln!(text, "{rounds} rounds{length}; median [95 % interval]");
     for (name, about) in &comparison.abouts {
         let _ = writeln!(text, "  {name}: {about}");
     }
@@ -183,7 +184,9 @@ fn verdict(ratio: Interval, better: Better, name: &str, base: &str) -> String {
         return "no difference shown".to_owned();
     }
     let name_is_better = (ratio.median > 1.0) == (better == Better::Higher);
-    format!("{} is better", if name_is_better { name } else { base })
+    let best = if name_is_better { name } else { base };
+    // Without a spread nothing says how far it is from chance.
+    if ratio.lo < ratio.hi { format!("{best} is better") } else { format!("{best}, measured once") }
 }
 
 fn warnings(text: &mut String, comparison: &Comparison) {
@@ -305,6 +308,7 @@ Again: cargo run
         assert_eq!(of(2.0, 1.9, 2.1, Better::Higher), "axum is better");
         assert_eq!(of(2.0, 1.9, 2.1, Better::Lower), "ringledger is better");
         assert_eq!(of(2.0, 0.9, 2.1, Better::Lower), "no difference shown");
+        assert_eq!(of(2.0, 2.0, 2.0, Better::Lower), "ringledger, measured once");
     }
 
     #[test]

@@ -5,12 +5,10 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use tempfile::TempDir;
 
 use super::store::Opened;
 use super::{Binaries, Children, Program, Serves, Subject, Wire, request};
@@ -67,8 +65,8 @@ pub struct Site<'a> {
     pub store: &'a Opened,
     /// The cores that it may use, with one worker for each.
     pub cores: &'a [usize],
-    /// Where its log goes; removed with the last process that uses it.
-    pub scratch: &'a Arc<TempDir>,
+    /// Where its log goes.
+    pub scratch: &'a Path,
 }
 
 /// A subject that serves. Ended and removed when dropped.
@@ -94,11 +92,11 @@ pub fn start(
 ) -> Result<Running, SubjectError> {
     let failed = |source| SubjectError::Start { name: subject.name, source };
     let address = free_address().map_err(failed)?;
-    let log = site.scratch.path().join("log");
+    let log = site.scratch.join("log");
     let mut command = command(subject, site, address, &log).map_err(failed)?;
     let begun = Instant::now();
     let spawn = || on_cores(site.cores, || command.spawn()).flatten();
-    let pid = children.start(spawn, Arc::clone(site.scratch)).map_err(failed)?;
+    let pid = children.start(spawn).map_err(failed)?;
     let mut running =
         Running { subject, address, pid, started_in: Duration::ZERO, children: children.clone(), log };
     running.wait_until_ready(begun)?;
@@ -129,7 +127,9 @@ fn free_address() -> io::Result<SocketAddr> {
 fn on_cores<T>(cores: &[usize], start: impl FnOnce() -> T) -> io::Result<T> {
     let before = sched_getaffinity(None)?;
     let mut narrow = CpuSet::new();
-    cores.iter().for_each(|&core| narrow.set(core));
+    for &core in cores {
+        narrow.set(core);
+    }
     sched_setaffinity(None, &narrow)?;
     let started = start();
     sched_setaffinity(None, &before)?;
