@@ -4,6 +4,7 @@
 //! against subjects; `client` puts a [`plan::Plan`] on the wire and returns what was [`seen::Seen`]; `report` shows
 //! it.
 
+pub mod cli;
 pub mod client;
 pub mod compare;
 pub mod comparison;
@@ -12,6 +13,7 @@ pub mod plan;
 pub mod probe;
 pub mod report;
 pub mod requests;
+pub mod run;
 pub mod scenario;
 pub mod seen;
 pub mod stats;

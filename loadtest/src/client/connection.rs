@@ -122,7 +122,8 @@ impl Connection {
     /// Which connection an event is for, and of which generation.
     pub(super) fn named_by(data: EventData) -> (usize, u32) {
         let data = data.u64();
-        let [index, generation] = [data & u64::from(u32::MAX), data >> 32].map(|half| half as u32);
+        let [index, generation] =
+            [data & u64::from(u32::MAX), data >> 32].map(|half| u32::try_from(half).expect("half of a u64"));
         (index as usize, generation)
     }
 

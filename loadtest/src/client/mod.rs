@@ -91,14 +91,14 @@ impl Client {
             };
             threads.into_iter().map(join).collect()
         });
-        tally::seen(parts, plan, duration)
+        tally::seen(&parts, plan, duration)
     }
 
     /// Sends one request on every connection, one after another, on the calling thread.
     pub fn once(&mut self) -> Seen {
         let start = Instant::now();
-        let parts = self.workers.iter_mut().map(|worker| worker.once(start)).collect();
-        tally::seen(parts, &self.plan, start.elapsed())
+        let parts: Vec<Tally> = self.workers.iter_mut().map(|worker| worker.once(start)).collect();
+        tally::seen(&parts, &self.plan, start.elapsed())
     }
 }
 

@@ -123,11 +123,13 @@ impl Tally {
 }
 
 /// All threads together, over a run that was to last `duration`.
-pub(super) fn seen(parts: Vec<Tally>, plan: &Plan, duration: Duration) -> Seen {
+pub(super) fn seen(parts: &[Tally], plan: &Plan, duration: Duration) -> Seen {
     let busiest = parts.iter().map(busy_share).fold(0.0, f64::max);
     let mut all = Tally::new(duration);
     all.priority_raised = true;
-    parts.iter().for_each(|part| all.add(part));
+    for part in parts {
+        all.add(part);
+    }
     let elapsed = duration.max(Duration::from_nanos(all.last_ns));
     Seen {
         timeline: stretches(&all, duration),

@@ -1,10 +1,10 @@
-//! A distribution in the text format of HdrHistogram's `outputPercentileDistribution`, which its plotters read.
+//! A distribution in the text format of `HdrHistogram`'s `outputPercentileDistribution`, which its plotters read.
 
 use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-/// Steps for each halving of the distance to 100 %, as HdrHistogram's own tools take.
+/// Steps for each halving of the distance to 100 %, as `HdrHistogram`'s own tools take.
 const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 /// The distribution of nanoseconds as milliseconds.

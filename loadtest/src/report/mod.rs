@@ -3,7 +3,7 @@
 pub mod comparison;
 pub mod html;
 //! What is told of a run: the figures that its reports share. [`text`] is for people, [`json`] for programs,
-//! [`hgrm`] for plotters of HdrHistogram. Knows nothing of how a run comes about.
+//! [`hgrm`] for plotters of `HdrHistogram`. Knows nothing of how a run comes about.
 
 pub mod hgrm;
 pub mod json;

@@ -1,5 +1,7 @@
 //! A small TCP server that answers as a test scripts it; shares nothing with the client but the wire.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
