@@ -1,5 +1,7 @@
 //! The client against a server that answers as scripted: what it counts, when it sends, and what it says of itself.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod server;
 
 use std::collections::HashSet;

@@ -440,3 +440,23 @@ fn timespec(ns: u64) -> Timespec {
     let part = |ns: u64| i64::try_from(ns).expect("less than the nanoseconds of an i64");
     Timespec { tv_sec: part(ns / 1_000_000_000), tv_nsec: part(ns % 1_000_000_000) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// rustix rounds timeouts up to milliseconds unless its feature `linux_5_11` is on. The shortest of many waits
+    /// tells, whatever else the host does.
+    #[test]
+    fn waits_end_within_a_part_of_a_millisecond() {
+        let epoll = epoll::create(CreateFlags::CLOEXEC).unwrap();
+        let mut events: Vec<Event> = Vec::with_capacity(1);
+        let wait = |_| {
+            let start = Instant::now();
+            epoll::wait(&epoll, spare_capacity(&mut events), Some(&timespec(100_000))).unwrap();
+            start.elapsed()
+        };
+        let shortest = (0..200).map(wait).min().unwrap();
+        assert!(shortest < Duration::from_micros(900), "{shortest:?}");
+    }
+}
