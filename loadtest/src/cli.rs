@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
-/// An open-loop load tester for HTTP/1.1 servers.
+use crate::compare::CompareArguments;
+
+/// An open-loop load tester for HTTP/1.1 servers, and the comparison of ringledger with others.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub struct Cli {
@@ -19,6 +21,10 @@ pub struct Cli {
 pub enum Command {
     /// Loads one URL and reports what was seen.
     Run(RunArgs),
+    /// Starts servers and compares them in a scenario, in interleaved rounds.
+    Compare(CompareArguments),
+    /// Names scenarios and subjects.
+    List,
 }
 
 /// One URL, one load.
