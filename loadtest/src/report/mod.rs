@@ -1,11 +1,10 @@
-//! Shows runs and comparisons to people. Knows nothing of sockets and processes.
+//! What is told of a run: the figures that its reports share. [`text`] is for people, [`json`] for programs,
+//! [`hgrm`] for plotters of `HdrHistogram`; [`comparison`] and [`html`] show several runs side by side. Knows nothing
+//! of how a run comes about.
 
 pub mod comparison;
-pub mod html;
-//! What is told of a run: the figures that its reports share. [`text`] is for people, [`json`] for programs,
-//! [`hgrm`] for plotters of `HdrHistogram`. Knows nothing of how a run comes about.
-
 pub mod hgrm;
+pub mod html;
 pub mod json;
 pub mod text;
 
