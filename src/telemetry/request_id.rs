@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::ids::uuid_v7_at;
+use super::ids::request_uuid;
 
 /// The longest id that a caller may choose, in bytes. It is written to every log line of the request.
 const MAX_BYTES: usize = 128;
@@ -18,7 +18,7 @@ pub fn is_well_formed(id: &[u8]) -> bool {
 
 /// Writes a new UUIDv7 as text. `now` is the time, as far as it matters here.
 pub fn make(now: Instant, buffer: &mut [u8; MADE_BYTES]) -> &str {
-    uuid_v7_at(now).as_hyphenated().encode_lower(buffer)
+    request_uuid(now).as_hyphenated().encode_lower(buffer)
 }
 
 /// The trace id of a valid `traceparent` (W3C Trace Context §3.2.2): 32 lower-case hexadecimal digits, not
