@@ -141,7 +141,7 @@ where
             return Poll::Pending;
         }
         loop {
-            activity.turn_begins();
+            activity.poll_begins();
             let polled = Pin::new(&mut *connection).poll(cx);
             // The stream keeps what was written until it is kicked, so that one poll's replies leave together.
             // The end of a send wakes this task.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::runtime::give_memory_back;
 
-/// As many connections must have been parked before memory is given back: their 20 KiB each are worth the
+/// As many connections must have been parked before memory is given back: their 11 KiB each are worth the
 /// millisecond that it may take.
 const WAVE: usize = 64;
 /// How long no connection must have been parked before memory is given back.

@@ -1,6 +1,7 @@
-//! UUIDv7 without a lock: each thread has its own counter and random source (RFC 9562 §6.2, method 1).
+//! UUIDv7 without a lock: each thread has its own random source, and a counter for ids that ascend (RFC 9562 §6.2,
+//! method 1).
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use uuid::{Builder, ContextV7, Timestamp, Uuid};
@@ -9,25 +10,20 @@ use super::clock;
 
 thread_local! {
     static CONTEXT: RefCell<ContextV7> = const { RefCell::new(ContextV7::new()) };
-    /// The random part of the last id of a request; begins at random.
-    static LAST: Cell<u128> = Cell::new(Uuid::new_v4().as_u128());
 }
 
-/// From one random part to the next: odd, so that 2^62 ids of a thread differ in the bits that a UUIDv7 ends with,
-/// and without a pattern that an eye would take for a counter (2^128 divided by the golden ratio).
-const STEP: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
-
-/// A new UUIDv7 for a request that came `now`. Unlike those of [`uuid_v7`] it can be guessed from the one before, and
-/// those of one millisecond do not ascend: it is a name, not a secret or an order. Random bits for each would be a
-/// third of what it costs (`benches/telemetry.rs`, `request_id`).
+/// A new UUIDv7 for a request that came `now`. Unlike those of [`uuid_v7`], ids of one millisecond do not ascend: it is a
+/// name, not an order, and the counter is most of what the other costs (`benches/telemetry.rs`, `request_id`).
 pub fn request_uuid(now: Instant) -> Uuid {
-    let random = LAST.get().wrapping_add(STEP);
-    LAST.set(random);
-    let bytes = random.to_be_bytes();
-    let tail = bytes.last_chunk().expect("sixteen bytes end with ten");
+    // Of the sixteen bytes of a UUIDv4, the seventh and the ninth are not wholly random.
+    let random = Uuid::new_v4();
+    let (first, rest) = random.as_bytes().split_at(6);
+    let mut tail = [0; 10];
+    tail[..6].copy_from_slice(first);
+    tail[6..].copy_from_slice(&rest[3..7]);
     let since_epoch = clock::since_epoch(now);
     let ms = since_epoch.as_secs() * 1_000 + u64::from(since_epoch.subsec_millis());
-    Builder::from_unix_timestamp_millis(ms, tail).into_uuid()
+    Builder::from_unix_timestamp_millis(ms, &tail).into_uuid()
 }
 
 /// A new UUIDv7. Ids of one thread ascend; the shared context of [`Uuid::now_v7`] is a mutex that every core

@@ -5,6 +5,7 @@
 //! lines say.
 
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -19,8 +20,8 @@ use tracing_subscriber::fmt::MakeWriter;
 const QUEUE_BYTES: usize = 16 << 20;
 /// Emptied buffers that wait for use: one for each of a few cores that hand over at the same moment.
 const SPARE_BUFFERS: usize = 4;
-/// The least capacity of a buffer that is worth keeping.
-const SPARE_BYTES: usize = 16 << 10;
+/// Capacity of a buffer that is worth keeping: that of a core's access lines. One that once held a huge line is not.
+const SPARE_BYTES: RangeInclusive<usize> = 128 << 10..=256 << 10;
 /// How long the end of the process waits until all text is written; a stalled reader must not hold it up.
 const WRITE_OUT: Duration = Duration::from_secs(1);
 
@@ -145,7 +146,7 @@ fn write_all(
                 // There is nowhere to tell of a failure, and the next write may succeed.
                 let _ = sink.write_all(&text);
                 queued_bytes.fetch_sub(text.len(), Ordering::Relaxed);
-                if text.capacity() >= SPARE_BYTES {
+                if SPARE_BYTES.contains(&text.capacity()) {
                     text.clear();
                     // Freed where there are enough.
                     let _ = emptied.push(text);

@@ -18,8 +18,8 @@ use super::percent;
 /// grow for what a browser sends.
 const REPLY_FIELDS: usize = 12;
 
-/// Fields of a map that is worth keeping. Bounds what a thread keeps for a client that once sent many.
-const KEPT_FIELDS: usize = 64;
+/// Fields of a map that is worth keeping. Bounds what a connection holds for a client of another that once sent many.
+const KEPT_FIELDS: usize = 24;
 
 thread_local! {
     /// The map of a request that has been answered, empty: the next reply's.
@@ -53,7 +53,7 @@ pub struct Reply {
 impl Reply {
     /// No body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { status, headers: empty_map(), body: Bytes::new() }
     }
 
     /// `value` as `application/json`.

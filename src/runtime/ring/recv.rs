@@ -18,7 +18,7 @@ use crate::runtime::busy::note_activity;
 const RECEIVE_BYTES: usize = 8 * 1024;
 /// Size of the buffer that a connection begins with, and again after a rest: the usual request fits. A connection that
 /// fills it gets the whole size. Fresh memory costs page faults, which are most of what waking costs
-/// (`loadtest/idle.py`).
+/// (`loadtest compare --scenario idle`).
 const FIRST_RECEIVE_BYTES: usize = 2 * 1024;
 
 pub(super) struct RecvHalf {

@@ -135,7 +135,7 @@ impl Activity {
     }
 
     /// The connection is polled anew.
-    pub(super) fn turn_begins(&self) {
+    pub(super) fn poll_begins(&self) {
         self.answered.set(false);
     }
 
@@ -214,7 +214,7 @@ impl UnderWay {
     }
 
     /// When its head was complete. The next head of a pipeline is parsed as soon as the reply before is made, so that
-    /// time stands for it: to read the clock would be 2 % of such a request.
+    /// time stands for it: a look at the clock saved (`benches/request.rs`, `pipelined`).
     pub(in crate::server) fn begin(&self) -> std::time::Instant {
         if self.0.answered.get() { self.0.rests_since.get().into_std() } else { std::time::Instant::now() }
     }

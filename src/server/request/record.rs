@@ -20,7 +20,7 @@ pub(super) struct Record<'a> {
     pub(super) head: &'a Parts,
     pub(super) fields: Fields<'a>,
     pub(super) id: &'a str,
-    /// When the head was complete.
+    /// When the head was complete; in a pipeline, when the reply before was made.
     pub(super) begin: Instant,
     /// The route, once it is found.
     route: Cell<Option<RouteName>>,

@@ -18,7 +18,7 @@ pub struct Line<'a> {
     /// The method as it came.
     pub method: &'a str,
     /// The template of the route that was found, if any; never the path, which may tell too much.
-    pub route: Option<&'a str>,
+    pub route: Option<&'static str>,
     /// The reply's status.
     pub status: u16,
     /// From the request's head to the reply.
@@ -55,18 +55,18 @@ pub(super) struct LineFormat {
 #[derive(Debug, Default)]
 struct Tail {
     method: String,
-    route: Option<String>,
+    route: Option<&'static str>,
     json: Vec<u8>,
 }
 
 impl Tail {
     /// From the method on, of a line without a trace.
-    fn of(&mut self, method: &str, route: Option<&str>) -> &[u8] {
-        if self.json.is_empty() || self.method != method || self.route.as_deref() != route {
+    fn of(&mut self, method: &str, route: Option<&'static str>) -> &[u8] {
+        if self.json.is_empty() || self.method != method || self.route != route {
             self.json.clear();
             append_tail(method, route, None, &mut self.json);
             method.clone_into(&mut self.method);
-            self.route = route.map(str::to_owned);
+            self.route = route;
         }
         &self.json
     }

@@ -27,7 +27,7 @@ use super::log_writer::LogQueue;
 
 /// What the log's filter knows these lines by.
 const TARGET: &str = "ringledger::access";
-/// The fill at which a buffer goes to the writer. It spreads the hand-over, which wakes a thread, over some 130
+/// The fill at which a buffer goes to the writer. It spreads the hand-over, which wakes a thread, over some 500
 /// lines, and bounds what a core holds back to this and one line.
 const BUFFER_BYTES: usize = 128 << 10;
 /// Room for the line that fills a buffer, so that the buffer rarely grows.
@@ -142,9 +142,17 @@ impl AccessLines {
         let mut pending = self.pending.borrow_mut();
         let lines = mem::take(&mut pending.lines);
         if lines > 0 {
-            let mut next = self.queue.spare();
-            next.reserve(BUFFER_BYTES + LINE_ROOM_BYTES);
-            self.queue.submit(mem::replace(&mut pending.text, next), lines);
+            let text = if pending.text.len() < BUFFER_BYTES {
+                // The queue counts what is written, so what waits there must not hold much more.
+                let text = pending.text.as_slice().to_vec();
+                pending.text.clear();
+                text
+            } else {
+                let mut next = self.queue.spare();
+                next.reserve(BUFFER_BYTES + LINE_ROOM_BYTES);
+                mem::replace(&mut pending.text, next)
+            };
+            self.queue.submit(text, lines);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// A time with a fraction of zeros, for a clock that RFC 3339 cannot say: before 1970 or beyond year 9999.
+/// A time with a fraction of zeros, for a clock that RFC 3339 cannot say, beyond year 9999.
 const EPOCH: &[u8; 27] = b"1970-01-01T00:00:00.000000Z";
 /// Where the digits of the fraction stand.
 const FRACTION: Range<usize> = 20..26;

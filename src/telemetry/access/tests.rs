@@ -85,6 +85,33 @@ fn lines_are_those_of_tracing() {
 }
 
 #[test]
+fn one_line_does_not_end_as_the_one_before() {
+    let line = Line { trace: None, ..line() };
+    let other_route = Line { route: Some("/health"), ..line };
+    let all = [line, other_route, Line { method: "POST", ..line }, Line { route: None, ..line }, line];
+    let ours = lines(JSON, Sampling::All);
+    for line in &all {
+        ours.0.record(line);
+    }
+    let (ours, theirs) = (read(ours), all.map(|line| by_tracing(JSON, &line)).concat());
+    let ends =
+        |text: &str| text.lines().map(|line| line[line.find('Z').unwrap()..].to_owned()).collect::<Vec<_>>();
+    assert_eq!(ends(&ours), ends(&theirs));
+}
+
+#[test]
+fn a_few_lines_wait_in_a_small_buffer() {
+    let (queue, thread, written) = observed();
+    let admission = Arc::new(Admission(AtomicBool::new(true)));
+    let lines = AccessLines::new(queue, admission, JSON, 3, Sampling::All);
+    lines.record(&line());
+    lines.flush();
+    drop(thread);
+    let text = written.recv().unwrap();
+    assert!(text.capacity() < 2 * text.len(), "{} bytes hold {}", text.capacity(), text.len());
+}
+
+#[test]
 fn values_cannot_break_out_of_json() {
     let ours = lines(JSON, Sampling::All);
     ours.0.record(&Line { method: "\"\\\n\u{1}ä", ..line() });

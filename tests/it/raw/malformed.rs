@@ -45,6 +45,7 @@ fn a_malformed_head_is_400_and_the_end(engine: &str) {
 fn exactly_one_valid_host_is_needed(engine: &str) {
     let server = server_on(engine);
     let heads = [
+        "GET /health HTTP/1.1\r\nHost:\r\n\r\n",
         "GET /health HTTP/1.1\r\n\r\n",
         "GET /health HTTP/1.1\r\nHost: ledger\r\nHost: ledger\r\n\r\n",
         "GET /health HTTP/1.1\r\nHost: ledger\r\nHost: other\r\n\r\n",
