@@ -177,7 +177,7 @@ pub static SCENARIOS: [Scenario; 11] = [
                 tail beside CPU work",
         place: Place::Shared,
         needs: Serves::Bench,
-        subjects: &["ringledger", "axum"],
+        subjects: &["ringledger", "axum", "axum-blocking"],
         work: Work::Mixed,
     },
     Scenario {
@@ -185,7 +185,7 @@ pub static SCENARIOS: [Scenario; 11] = [
         about: "GET of 1,000 accounts in turn with a token on 64 connections",
         place: Place::Shared,
         needs: Serves::Ledger,
-        subjects: &["ringledger", "ringledger-epoll", "axum"],
+        subjects: &["ringledger", "ringledger-epoll", "axum", "axum-inline"],
         work: Work::Read,
     },
     Scenario {

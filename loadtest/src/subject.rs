@@ -68,7 +68,7 @@ impl fmt::Display for Program {
 }
 
 /// Every subject, in the order of the report.
-pub static SUBJECTS: [Subject; 10] = [
+pub static SUBJECTS: [Subject; 12] = [
     Subject {
         name: "ringledger",
         about: "ringledger as shipped: hyper on one io_uring ring a core, a posting lane, a CPU pool",
@@ -107,6 +107,22 @@ pub static SUBJECTS: [Subject; 10] = [
         serves: Serves::Ledger,
         program: Program::AxumBaseline,
         arguments: &["--variant", "lane"],
+        env: &[],
+    },
+    Subject {
+        name: "axum-blocking",
+        about: "the baseline without its limit of CPU work: spawn_blocking alone, as many services use it",
+        serves: Serves::Ledger,
+        program: Program::AxumBaseline,
+        arguments: &["--variant", "full", "--cpu-permits", "0"],
+        env: &[],
+    },
+    Subject {
+        name: "axum-inline",
+        about: "the baseline with its queries on the runtime's threads instead of blocking ones",
+        serves: Serves::Ledger,
+        program: Program::AxumBaseline,
+        arguments: &["--variant", "full", "--inline-reads"],
         env: &[],
     },
     Subject {

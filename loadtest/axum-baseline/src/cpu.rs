@@ -9,22 +9,29 @@ use crate::error::AppError;
 /// Jobs that wait for a core; beyond it callers are told to come again. As many as ringledger's pool lets wait.
 const QUEUE_JOBS: usize = 256;
 
-/// Runs jobs on tokio's blocking threads, as many at once as there are cores.
-///
-/// `spawn_blocking` alone would start up to 512 threads that take turns on the cores with the runtime's own threads.
+/// Runs jobs on tokio's blocking threads, as many at once as it is told.
 #[derive(Debug, Clone)]
-pub(crate) struct CpuWork {
+pub(crate) struct CpuWork(Option<Permits>);
+
+#[derive(Debug, Clone)]
+struct Permits {
     admitted: Arc<Semaphore>,
     running: Arc<Semaphore>,
 }
 
 impl CpuWork {
-    /// For this many cores.
+    /// As many at once as there are cores.
     pub(crate) fn new(cores: usize) -> Self {
-        Self {
+        Self(Some(Permits {
             admitted: Arc::new(Semaphore::new(cores + QUEUE_JOBS)),
             running: Arc::new(Semaphore::new(cores)),
-        }
+        }))
+    }
+
+    /// `spawn_blocking` alone, as many services use it: up to 512 threads take turns on the cores with the runtime's
+    /// own. Its documentation advises the limit.
+    pub(crate) const fn unlimited() -> Self {
+        Self(None)
     }
 
     /// The result of `job`, which goes on to its end even if nobody waits for it any more.
@@ -32,9 +39,10 @@ impl CpuWork {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AppError> {
+        let Some(permits) = &self.0 else { return blocking(job).await };
         let full = |_| AppError::Overloaded("Too many jobs wait for a core.");
-        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(full)?;
-        let core = Arc::clone(&self.running).acquire_owned().await;
+        let place = Arc::clone(&permits.admitted).try_acquire_owned().map_err(full)?;
+        let core = Arc::clone(&permits.running).acquire_owned().await;
         blocking(move || {
             let _held = (place, core);
             job()
@@ -57,19 +65,20 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Barrier, mpsc};
 
     use super::*;
 
     #[tokio::test]
     async fn no_more_jobs_run_or_wait_than_there_is_room_for() {
         let work = CpuWork::new(1);
+        let permits = work.0.clone().unwrap();
         let (go, stopped) = mpsc::channel::<()>();
         let running = tokio::spawn({
             let work = work.clone();
             async move { work.run(move || stopped.recv()).await }
         });
-        while work.running.available_permits() > 0 {
+        while permits.running.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         let waiting: Vec<_> = (0..QUEUE_JOBS)
@@ -78,7 +87,7 @@ mod tests {
                 tokio::spawn(async move { work.run(|| ()).await })
             })
             .collect();
-        while work.admitted.available_permits() > 0 {
+        while permits.admitted.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         assert!(matches!(work.run(|| ()).await, Err(AppError::Overloaded(_))));
@@ -87,7 +96,22 @@ mod tests {
         for job in waiting {
             assert!(job.await.unwrap().is_ok());
         }
-        assert_eq!(work.running.available_permits(), 1);
+        assert_eq!(permits.running.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn without_permits_all_jobs_run_at_once() {
+        const JOBS: usize = 8;
+        let all_run = Arc::new(Barrier::new(JOBS));
+        let jobs: Vec<_> = (0..JOBS)
+            .map(|_| {
+                let all_run = Arc::clone(&all_run);
+                tokio::spawn(async move { CpuWork::unlimited().run(move || all_run.wait()).await })
+            })
+            .collect();
+        for job in jobs {
+            assert!(job.await.unwrap().is_ok());
+        }
     }
 
     #[tokio::test]

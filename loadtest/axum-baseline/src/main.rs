@@ -68,8 +68,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         match options.variant {
             Variant::Bare => serve::until_signal(options.listen, routes::bare(), || {}).await?,
             Variant::Full | Variant::Lane => {
-                let Opened { app, writer, lock } =
-                    state::open(&options.data, options.variant, options.inline_reads)?;
+                let Opened { app, writer, lock } = state::open(options)?;
                 let upkeep = tokio::spawn(measure::keep_up(app.prometheus.clone()));
                 let router = layers::around(routes::full()).with_state(app.clone());
                 let draining = app.clone();

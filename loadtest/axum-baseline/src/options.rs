@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Read the store on the runtime's threads instead of blocking ones
     #[arg(long)]
     pub(crate) inline_reads: bool,
+    /// Jobs of CPU work that run at once; one a core unless told, 0 for as many as tokio starts threads for
+    #[arg(long, value_name = "N")]
+    pub(crate) cpu_permits: Option<usize>,
     /// What is served, and how transfers are stored
     #[arg(long, value_enum, default_value_t = Variant::Full)]
     pub(crate) variant: Variant,

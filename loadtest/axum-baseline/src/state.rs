@@ -1,6 +1,5 @@
 //! What handlers share, from the data directory to running parts and back.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
@@ -20,7 +19,7 @@ use crate::cpu::CpuWork;
 use crate::error::AppError;
 use crate::ledger::{Posting, Reads};
 use crate::measure;
-use crate::options::Variant;
+use crate::options::{Options, Variant};
 use crate::writer::{self, WriterThread};
 
 /// What handlers share.
@@ -81,15 +80,16 @@ pub(crate) struct Opened {
 }
 
 /// Opens the data directory as ringledger does, with its defaults.
-pub(crate) fn open(data: &Path, variant: Variant, inline_reads: bool) -> Result<Opened, Failure> {
+pub(crate) fn open(options: &Options) -> Result<Opened, Failure> {
     let settings = Settings::default();
-    let location = Location::Sqlite { directory: data.to_owned() };
+    let data = &options.data;
+    let location = Location::Sqlite { directory: data.clone() };
     let lock = location.lock()?;
     let store = Store::open(&location)?;
     let key = SigningKey::read_or_make(&data.join(KEY_FILE))?;
     let cores = available_parallelism()?.get();
     let queue_commands = settings.limits.lane_queue;
-    let (posting, writer) = if variant == Variant::Lane {
+    let (posting, writer) = if options.variant == Variant::Lane {
         let (lane, thread) = PostingLane::start(store.writer()?, queue_commands)?;
         (Posting::Lane(lane), Writing::Lane(thread))
     } else {
@@ -98,9 +98,9 @@ pub(crate) fn open(data: &Path, variant: Variant, inline_reads: bool) -> Result<
     };
     let app = AppState {
         // Reads of cached pages are CPU work: more connections than cores would only take turns.
-        reads: Reads::new(store, cores, inline_reads)?,
+        reads: Reads::new(store, cores, options.inline_reads)?,
         posting,
-        cpu: CpuWork::new(cores),
+        cpu: cpu_work(options.cpu_permits, cores),
         token_ttl_s: settings.auth.token_ttl_s,
         prometheus: measure::start()?,
         key,
@@ -108,6 +108,14 @@ pub(crate) fn open(data: &Path, variant: Variant, inline_reads: bool) -> Result<
         draining: AtomicBool::new(false),
     };
     Ok(Opened { app: Arc::new(app), writer, lock })
+}
+
+fn cpu_work(permits: Option<usize>, cores: usize) -> CpuWork {
+    match permits {
+        Some(0) => CpuWork::unlimited(),
+        Some(permits) => CpuWork::new(permits),
+        None => CpuWork::new(cores),
+    }
 }
 
 /// The thread that writes.

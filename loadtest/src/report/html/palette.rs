@@ -24,27 +24,31 @@ const DOWN: &str = "m0 4.5l4.5-8h-9z";
 const BAR: &str = "m-1.5-5h3v10h-3z";
 const DASH: &str = "m-5-1.5h10v3h-10z";
 
-const LOOKS: [Look; 12] = [
+const LOOKS: [Look; 14] = [
     Look { light: "#0b5fb8", dark: "#63aeff", dash: "", marker: CIRCLE },
     Look { light: "#0d8a8f", dark: "#4fd6d2", dash: "9 3", marker: SQUARE },
     Look { light: "#5b3fb0", dark: "#b9a2ff", dash: "2 3", marker: DIAMOND },
     Look { light: "#c8480f", dark: "#ff9257", dash: "", marker: UP },
+    Look { light: "#8c1d1d", dark: "#ff8f8f", dash: "6 2 2 2", marker: DIAMOND },
+    Look { light: "#7a4d22", dark: "#d9ab7c", dash: "9 3", marker: CIRCLE },
     Look { light: "#9a7200", dark: "#f0c33c", dash: "9 3", marker: DOWN },
     Look { light: "#b3327a", dark: "#ff86bd", dash: "2 3", marker: BAR },
     Look { light: "#5d6873", dark: "#a9b4bf", dash: "12 3 2 3", marker: DASH },
     Look { light: "#2b7a37", dark: "#7ed58b", dash: "", marker: SQUARE },
-    Look { light: "#7a4d22", dark: "#d9ab7c", dash: "9 3", marker: CIRCLE },
     Look { light: "#23272e", dark: "#f2f4f7", dash: "2 3", marker: UP },
-    Look { light: "#8c1d1d", dark: "#ff8f8f", dash: "6 2 2 2", marker: DIAMOND },
     Look { light: "#3f6212", dark: "#bdea6b", dash: "6 2 2 2", marker: DOWN },
+    Look { light: "#1f6f5c", dark: "#6fe0bd", dash: "12 3 2 3", marker: BAR },
+    Look { light: "#6b3f3f", dark: "#e0b0b0", dash: "12 3 2 3", marker: UP },
 ];
 
 /// Subjects of the project keep their look in every report.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     "ringledger",
     "ringledger-spin",
     "ringledger-epoll",
     "axum",
+    "axum-blocking",
+    "axum-inline",
     "axum-lane",
     "axum-bare",
     "floor",
