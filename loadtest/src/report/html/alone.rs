@@ -2,7 +2,6 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::axis::Scale;
 use super::metric::Metric;
 use super::palette::{self, Palette};
 use super::plot::{Frame, coordinate};
@@ -26,7 +25,7 @@ pub(super) fn percentiles(comparison: &Comparison) -> Option<Markup> {
             Some(percentiles::Source { name, look, percentiles: &comparison.plots.get(name)?.percentiles })
         })
         .collect();
-    let drawn = percentiles::body(&sources, &[Scale::Log])?;
+    let drawn = percentiles::body(&sources)?;
     let names: Vec<_> = sources.iter().map(|source| (source.look, source.name)).collect();
     let (legend, height) = legend(&names, percentiles::frame().width);
     let title = format!("{}: response time by percentile", comparison.scenario);

@@ -62,12 +62,12 @@ fn bar(metric: Metric<'_>, row: &Row<'_>, most: f64, frame: Frame, top: f64) -> 
     let middle = top + ROW / 2.0;
     html! {
         g class={ "s" (row.look) } {
-            rect x=(NAMES) y=(coordinate(top + 4.0)) width=(coordinate(x(median) - NAMES)) height=(coordinate(ROW - 8.0)) {}
+            path.bar d={ "M" (NAMES) " " (coordinate(top + 4.0)) "H" (coordinate(x(median))) "v" (coordinate(ROW - 8.0)) "H" (NAMES) "z" } {}
             path d={
                 "M" (coordinate(x(lo))) " " (coordinate(middle)) "H" (coordinate(x(hi)))
                 "M" (coordinate(x(lo))) " " (coordinate(middle - 4.0)) "v8M" (coordinate(x(hi))) " " (coordinate(middle - 4.0)) "v8"
             } {}
-            text x=(coordinate(NAMES - 8.0)) y=(coordinate(middle + 4.0)) text-anchor="end" { (row.name) }
+            text.end x=(coordinate(NAMES - 8.0)) y=(coordinate(middle + 4.0)) { (row.name) }
             text x=(coordinate(frame.x(1.0) + 8.0)) y=(coordinate(middle + 4.0)) { (metric.value(median)) }
         }
     }
@@ -84,7 +84,7 @@ mod tests {
             .unwrap()
             .into_string();
         assert!(drawn.contains("H338"), "{drawn}");
-        assert!(drawn.contains("width=\"108\"") && drawn.contains("width=\"54\""), "{drawn}");
+        assert!(drawn.contains("H230v16H122z") && drawn.contains("H176v16H122z"), "{drawn}");
         assert!(drawn.contains("50.0\u{a0}µs"), "{drawn}");
         assert!(plot(Metric("ok"), &[]).is_none());
     }

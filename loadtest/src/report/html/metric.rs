@@ -4,25 +4,27 @@ use super::number::{NONE, number, time_us};
 use crate::comparison::Interval;
 
 /// What is shown first, in this order. A metric that belongs to no head of [`DETAILS`] follows them.
-const MAIN: [(&str, &str); 14] = [
+const MAIN: [(&str, &str); 16] = [
     ("achieved_rps", "Successes a second"),
     ("heavy_rps", "Heavy requests a second"),
     ("response_us.p50", "Response time, median"),
-    ("response_us.p99", "Response time, 99 %"),
-    ("response_us.p999", "Response time, 99.9 %"),
+    ("response_us.p99", "Response time, 99th percentile"),
+    ("response_us.p999", "Response time, 99.9th percentile"),
     ("server.cpu_us_per_request", "Server CPU a request"),
     ("server.syscalls_per_request", "System calls a request"),
     ("server.context_switches_per_request", "Context switches a request"),
+    ("server.idle_bytes_per_connection", "Memory of an idle connection"),
     ("server.rss_mib", "Server memory"),
     ("start_ms", "Start to ready"),
+    ("restart_ms", "Start to ready with a used store"),
     ("wake_us.p50", "First request after a rest, median"),
-    ("wake_us.p90", "First request after a rest, 90 %"),
+    ("wake_us.p90", "First request after a rest, 90th percentile"),
     ("awake_us.p50", "Next request, median"),
-    ("awake_us.p90", "Next request, 90 %"),
+    ("awake_us.p90", "Next request, 90th percentile"),
 ];
 
 /// Heads of metrics that stand in the full table only.
-const DETAILS: [&str; 9] = [
+const DETAILS: [&str; 10] = [
     "response_us",
     "service_us",
     "pacer_late_us",
@@ -31,6 +33,7 @@ const DETAILS: [&str; 9] = [
     "errors",
     "dropped",
     "client_limited",
+    "client_cpu_share",
     "server",
 ];
 
@@ -42,6 +45,7 @@ enum Unit {
     PerSecond,
     Mib,
     Kib,
+    Bytes,
     None,
 }
 
@@ -90,6 +94,11 @@ impl Metric<'_> {
         known.or_else(|| (!DETAILS.contains(&head)).then_some(MAIN.len()))
     }
 
+    /// Whether it counts what should not happen, so that zero needs no place.
+    pub(super) fn is_trouble(self) -> bool {
+        ["client_limited", "dropped", "errors"].iter().any(|name| self.0.ends_with(name))
+    }
+
     /// What it is called.
     pub(super) fn label(self) -> String {
         let known = MAIN.iter().find(|(name, _)| *name == self.0);
@@ -105,6 +114,7 @@ impl Metric<'_> {
             Unit::PerSecond => format!("{}/s", number(value)),
             Unit::Mib => format!("{}\u{a0}MiB", number(value)),
             Unit::Kib => format!("{}\u{a0}KiB", number(value)),
+            Unit::Bytes => format!("{}\u{a0}B", number(value)),
             Unit::None => number(value),
         }
     }
@@ -113,7 +123,7 @@ impl Metric<'_> {
     pub(super) fn span(self, interval: Interval) -> String {
         let (lo, hi) = (self.value(interval.lo), self.value(interval.hi));
         let unit = hi.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
-        format!("{} … {hi}", lo.strip_suffix(unit).unwrap_or(&lo))
+        format!("{}–{hi}", lo.strip_suffix(unit).unwrap_or(&lo))
     }
 
     /// The ratio of a subject to its base, in words about the subject.
@@ -135,6 +145,7 @@ impl Metric<'_> {
             () if has("rps") => Unit::PerSecond,
             () if has("mib") => Unit::Mib,
             () if has("kib") => Unit::Kib,
+            () if has("bytes") => Unit::Bytes,
             () => Unit::None,
         }
     }
@@ -145,7 +156,7 @@ impl Metric<'_> {
             _ if self.0.contains("_per_") => Kind::Cost,
             Unit::Us | Unit::Ms => Kind::Wait,
             Unit::PerSecond => Kind::Rate,
-            Unit::Mib | Unit::Kib | Unit::None => Kind::Cost,
+            Unit::Mib | Unit::Kib | Unit::Bytes | Unit::None => Kind::Cost,
         }
     }
 }
@@ -219,6 +230,7 @@ mod tests {
             ("achieved_rps", 123_456.0, "123,456/s"),
             ("server.rss_mib", 30.0, "30.0\u{a0}MiB"),
             ("server.syscalls_per_request", 0.05, "0.050"),
+            ("server.idle_bytes_per_connection", 1_520.4, "1,520\u{a0}B"),
         ];
         for (metric, value, text) in cases {
             assert_eq!(Metric(metric).value(value), text);
@@ -228,8 +240,8 @@ mod tests {
     #[test]
     fn the_ends_of_an_interval_share_their_unit_where_they_can() {
         let span = |lo, hi| Metric("response_us.p50").span(Interval { median: lo, lo, hi });
-        assert_eq!(span(12.0, 13.0), "12.0 … 13.0\u{a0}µs");
-        assert_eq!(span(900.0, 1_300.0), "900\u{a0}µs … 1.30\u{a0}ms");
+        assert_eq!(span(12.0, 13.0), "12.0–13.0\u{a0}µs");
+        assert_eq!(span(900.0, 1_300.0), "900\u{a0}µs–1.30\u{a0}ms");
     }
 
     #[test]

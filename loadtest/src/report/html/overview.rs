@@ -8,16 +8,35 @@ use super::palette::Palette;
 use super::table::{main_metrics, ratio};
 use crate::comparison::Comparison;
 
-/// The figure that a scenario is about, where it is not the first of its main metrics.
-const HEADLINES: [(&str, &str); 7] = [
-    ("ping1", "response_us.p50"),
-    ("mixed", "response_us.p99"),
-    ("rate", "response_us.p99"),
-    ("pipelined", "achieved_rps"),
-    ("plaintext", "server.cpu_us_per_request"),
-    ("json", "server.cpu_us_per_request"),
-    ("start", "start_ms"),
+/// What each scenario is about: the metrics that are drawn of it, the headline first.
+const ABOUT: [(&str, [&str; 3]); 11] = [
+    ("ping1", ["response_us.p50", "response_us.p99", "server.cpu_us_per_request"]),
+    ("plaintext", ["server.cpu_us_per_request", "server.syscalls_per_request", "achieved_rps"]),
+    ("pipelined", ["achieved_rps", "server.cpu_us_per_request", "server.syscalls_per_request"]),
+    ("json", ["server.cpu_us_per_request", "server.syscalls_per_request", "achieved_rps"]),
+    ("rate", ["response_us.p99", "response_us.p50", "server.cpu_us_per_request"]),
+    ("mixed", ["response_us.p99", "response_us.p50", "heavy_rps"]),
+    ("read", ["achieved_rps", "response_us.p99", "server.cpu_us_per_request"]),
+    ("transfer", ["achieved_rps", "response_us.p99", "server.cpu_us_per_request"]),
+    ("hot", ["achieved_rps", "response_us.p99", "server.cpu_us_per_request"]),
+    ("idle", ["server.idle_bytes_per_connection", "wake_us.p50", "awake_us.p50"]),
+    ("start", ["start_ms", "restart_ms", "server.rss_mib"]),
 ];
+
+/// The metrics that are drawn as bars, the headline first: those that the scenario is about, or else its first ones.
+pub(super) fn drawn(comparison: &Comparison) -> Vec<Metric<'_>> {
+    let main = main_metrics(comparison);
+    let named = ABOUT.iter().find(|(scenario, _)| *scenario == comparison.scenario);
+    let (_, about) = named.copied().unwrap_or_default();
+    let known: Vec<_> =
+        about.iter().filter_map(|name| main.iter().find(|metric| metric.0 == *name)).copied().collect();
+    if known.is_empty() { main.into_iter().take(about.len()).collect() } else { known }
+}
+
+/// What the scenario is about; `None` without any metric.
+pub(super) fn headline(comparison: &Comparison) -> Option<Metric<'_>> {
+    drawn(comparison).first().copied()
+}
 
 /// Scenarios down, subjects across.
 pub(super) fn table(comparisons: &[Comparison], palette: &Palette<'_>) -> Markup {
@@ -60,10 +79,4 @@ fn cell(comparison: &Comparison, subject: &str, metric: Option<Metric<'_>>) -> M
             } @else { (NONE) }
         }
     }
-}
-
-fn headline(comparison: &Comparison) -> Option<Metric<'_>> {
-    let main = main_metrics(comparison);
-    let named = HEADLINES.iter().find(|(scenario, _)| *scenario == comparison.scenario);
-    named.and_then(|(_, metric)| main.iter().find(|m| m.0 == *metric)).or(main.first()).copied()
 }

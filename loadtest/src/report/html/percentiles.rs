@@ -33,17 +33,17 @@ pub(super) const fn frame() -> Frame {
     FRAME
 }
 
-/// The plot in each of `scales`; `None` if no series has a value to show.
-pub(super) fn plot(title: &str, sources: &[Source<'_>], scales: &[Scale]) -> Option<Markup> {
-    let drawn = body(sources, scales)?;
+/// The plot; `None` if no series has a value to show.
+pub(super) fn plot(title: &str, sources: &[Source<'_>]) -> Option<Markup> {
+    let drawn = body(sources)?;
     let about =
         "Horizontal axis: percentile, one more nine at each step. Vertical axis: time. Lower is better.";
     let body = html! { g data-x={ "nines " (end(sources)) } data-unit="us" { (drawn) } };
     Some(svg(FRAME, "percentiles", title, about, &body))
 }
 
-/// Axes and lines alone.
-pub(super) fn body(sources: &[Source<'_>], scales: &[Scale]) -> Option<Markup> {
+/// Axes and lines alone. Times stand on a logarithmic scale: subjects may be orders of magnitude apart.
+pub(super) fn body(sources: &[Source<'_>]) -> Option<Markup> {
     let end = end(sources);
     let ticks: Vec<_> = TICKS
         .iter()
@@ -52,14 +52,12 @@ pub(super) fn body(sources: &[Source<'_>], scales: &[Scale]) -> Option<Markup> {
         .collect();
     let lines: Vec<Line<'_>> =
         sources.iter().map(|source| line(source, end, ticks.iter().map(|(at, _)| at / end))).collect();
-    let values = || lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
-    let axes: Vec<Axis> = scales.iter().filter_map(|scale| Axis::around(*scale, values())).collect();
+    let values = lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
+    let axis = Axis::around(Scale::Log, values)?;
     let labelled: Vec<_> = ticks.iter().map(|(at, label)| (at / end, format!("{label} %"))).collect();
-    (!axes.is_empty()).then(|| {
-        html! {
-            (FRAME.grid(&labelled, "percentile of requests"))
-            @for axis in axes { (FRAME.lines(axis, &lines, short_time_us)) }
-        }
+    Some(html! {
+        (FRAME.grid(&labelled, "percentile of requests"))
+        (FRAME.lines(axis, &lines, short_time_us))
     })
 }
 
@@ -95,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_maximum_has_no_place_and_nothing_is_no_plot() {
-        let drawn = |percentiles| plot("t", &[Source { name: "a", look: 0, percentiles }], &[Scale::Log]);
+        let drawn = |percentiles| plot("t", &[Source { name: "a", look: 0, percentiles }]);
         assert!(drawn(&[]).is_none());
         assert!(drawn(&[(100.0, 5.0)]).is_none());
         assert!(drawn(&[(0.0, 5.0), (99.0, 7.0)]).is_some());

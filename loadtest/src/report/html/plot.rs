@@ -51,13 +51,14 @@ impl Frame {
         let (left, right, top, bottom) = (self.x(0.0), self.x(1.0), self.y(1.0), self.y(0.0));
         html! {
             rect.frame x=(coordinate(left)) y=(coordinate(top)) width=(coordinate(right - left)) height=(coordinate(bottom - top)) {}
+            path.grid d={
+                @for (share, _) in ticks { "M" (coordinate(self.x(*share))) " " (coordinate(top)) "V" (coordinate(bottom)) }
+            } {}
             @for (share, label) in ticks {
-                @let x = self.x(*share);
-                path.grid d={ "M" (coordinate(x)) " " (coordinate(top)) "V" (coordinate(bottom)) } {}
-                text.tick x=(coordinate(x)) y=(coordinate(bottom + 16.0)) text-anchor=(anchor(*share)) { (label) }
+                text class=(anchor(*share)) x=(coordinate(self.x(*share))) y=(coordinate(bottom + 16.0)) { (label) }
             }
             @if !title.is_empty() {
-                text.axis x=(coordinate(f64::midpoint(left, right))) y=(coordinate(self.height - 6.0)) text-anchor="middle" { (title) }
+                text.mid x=(coordinate(f64::midpoint(left, right))) y=(coordinate(self.height - 6.0)) { (title) }
             }
         }
     }
@@ -65,12 +66,15 @@ impl Frame {
     /// Series on a vertical axis with its ticks. `label` writes a value as short as a tick needs.
     pub(super) fn lines(self, axis: Axis, lines: &[Line<'_>], label: impl Fn(f64) -> String) -> Markup {
         let (left, right) = (self.x(0.0), self.x(1.0));
+        let y = |tick: f64| self.y(axis.share(tick));
+        let ticks = axis.ticks();
         html! {
             g class={ "scale " (scale_class(axis.scale)) } data-y={ (scale_class(axis.scale)) " " (axis.lo) " " (axis.hi) } {
-                @for tick in axis.ticks() {
-                    @let y = self.y(axis.share(tick));
-                    path.grid d={ "M" (coordinate(left)) " " (coordinate(y)) "H" (coordinate(right)) } {}
-                    text.tick x=(coordinate(left - 6.0)) y=(coordinate(y + 4.0)) text-anchor="end" { (label(tick)) }
+                path.grid d={
+                    @for tick in &ticks { "M" (coordinate(left)) " " (coordinate(y(*tick))) "H" (coordinate(right)) }
+                } {}
+                @for tick in &ticks {
+                    text.end x=(coordinate(left - 6.0)) y=(coordinate(y(*tick) + 4.0)) { (label(*tick)) }
                 }
                 @for line in lines { (self.line(axis, line)) }
             }
@@ -120,9 +124,9 @@ pub(super) const fn scale_class(scale: Scale) -> &'static str {
     }
 }
 
-/// Labels at the ends of an axis stay within the drawing.
+/// The class of a label: at the end of an axis it stays within the drawing.
 fn anchor(share: f64) -> &'static str {
-    if share > 0.99 { "end" } else { "middle" }
+    if share > 0.99 { "end" } else { "mid" }
 }
 
 fn points(points: &[(f64, f64)]) -> String {

@@ -2,9 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::axis::Scale;
 use super::number::{NONE, number, time_us};
-use super::section::{command, environment, figure, key, linear_switch, warnings};
+use super::section::{command, environment, figure, key, keys, warnings};
 use super::{RunPage, percentiles, timeline};
 
 /// Looks that differ most.
@@ -24,6 +23,7 @@ const ROWS: [(f64, &str); 6] = [
 pub(super) fn body(run: &RunPage) -> Markup {
     let host = run.environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     html! {
+        (keys([RESPONSE, SERVICE].into_iter()))
         header { h1 { (run.title) } }
         section {
             (warnings(&run.warnings))
@@ -81,10 +81,9 @@ fn plots(run: &RunPage) -> Markup {
     html! {
         div.legend {
             @for source in &sources { label { input class={ "t" (source.look) } type="checkbox" checked; (key(source.look)) (source.name) } }
-            (linear_switch())
         }
         div.plots {
-            @if let Some(drawing) = percentiles::plot("Times by percentile", &sources, &[Scale::Log, Scale::Linear]) {
+            @if let Some(drawing) = percentiles::plot("Times by percentile", &sources) {
                 (figure("Response time and service time by percentile", &drawing))
             }
             div.stack {

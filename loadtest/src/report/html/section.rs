@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::axis::Scale;
 use super::metric::Metric;
 use super::number::short;
 use super::palette::{self, Palette};
 use super::{intervals, overview, percentiles, table, timeline};
 use crate::comparison::Comparison;
 
-/// Bars are drawn of so many metrics at most; the tables have all.
-const BARS: usize = 4;
+/// What is drawn over time: the median hardly moves without the rate.
+const TIMELINES: [timeline::Figure; 2] = [timeline::Figure::Rate, timeline::Figure::P99];
 
 /// The whole page.
 pub(super) fn all(comparisons: &[Comparison]) -> Markup {
     let palette = Palette::of(comparisons);
     let common = common_environment(comparisons);
     html! {
+        (keys(palette.subjects().map(|(look, _)| look)))
         header {
             h1 { (heading(comparisons)) }
             p.lead { "Medians over rounds with 95 % block-bootstrap intervals. Response time counts from the moment a request was due, so waiting behind a slow one is part of it." }
@@ -64,16 +64,20 @@ pub(super) fn figure(caption: &str, drawing: &Markup) -> Markup {
     html! { figure { figcaption { (caption) } (drawing) } }
 }
 
-/// The box that switches times to a linear scale.
-pub(super) fn linear_switch() -> Markup {
-    html! { label.switch { input.to-linear type="checkbox"; " linear time scale" } }
+/// A line and a marker as the plots draw them; needs [`keys`] once in the page.
+pub(super) fn key(look: usize) -> Markup {
+    html! { svg.plot.key aria-hidden="true" { use href={ "#k" (look) } {} } }
 }
 
-/// A line and a marker as the plots draw them.
-pub(super) fn key(look: usize) -> Markup {
+/// What [`key`] refers to.
+pub(super) fn keys(looks: impl Iterator<Item = usize>) -> Markup {
     html! {
-        svg.plot.key viewBox="0 0 30 12" aria-hidden="true" {
-            g class={ "s" (look) } { path.line d="M1 6H29" {} path.mark d=(palette::marker(look, 15.0, 6.0)) {} }
+        svg.keys {
+            @for look in looks {
+                symbol id={ "k" (look) } viewBox="0 0 30 12" {
+                    g class={ "s" (look) } { path.line d="M1 6H29" {} path.mark d=(palette::marker(look, 15.0, 6.0)) {} }
+                }
+            }
         }
     }
 }
@@ -93,7 +97,11 @@ fn section(comparison: &Comparison, palette: &Palette<'_>, common: &BTreeMap<&st
         section id=(title) {
             h2 { (comparison.scenario) }
             p { (comparison.about) }
-            p.facts { (comparison.rounds) " rounds of " (short(comparison.duration_s)) "\u{a0}s for each subject, interleaved" }
+            p.facts {
+                (comparison.rounds) " rounds"
+                @if comparison.duration_s > 0.0 { " of " (short(comparison.duration_s)) "\u{a0}s" }
+                " for each subject, interleaved"
+            }
             (warnings(&comparison.warnings))
             (table::main(comparison, palette))
             (plots(comparison, palette))
@@ -117,9 +125,8 @@ fn plots(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
         .iter()
         .map(|(look, name, plot)| timeline::Source { name, look: *look, timeline: &plot.timeline })
         .collect();
-    let percentile_plot =
-        percentiles::plot("Response time by percentile", &by_percentile, &[Scale::Log, Scale::Linear]);
-    let timelines: Vec<_> = timeline::Figure::ALL
+    let percentile_plot = percentiles::plot("Response time by percentile", &by_percentile);
+    let timelines: Vec<_> = TIMELINES
         .iter()
         .filter_map(|figure| Some((figure.title(), timeline::plot(*figure, &over_time)?)))
         .collect();
@@ -142,13 +149,12 @@ fn switches(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
             @for (look, name) in palette.subjects().filter(|(_, name)| comparison.plots.contains_key(*name)) {
                 label { input class={ "t" (look) } type="checkbox" checked; (key(look)) (name) }
             }
-            (linear_switch())
         }
     }
 }
 
 fn bars(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
-    let drawings = table::main_metrics(comparison).into_iter().take(BARS).filter_map(|metric| {
+    let drawings = overview::drawn(comparison).into_iter().filter_map(|metric| {
         let rows = intervals::rows(comparison, palette, metric.0);
         intervals::plot(metric, &rows).map(|drawing| (metric, drawing))
     });

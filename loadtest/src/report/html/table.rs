@@ -38,7 +38,7 @@ pub(super) fn main(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
     );
     html! {
         div.scroll tabindex="0" role="region" aria-label=(caption) {
-            table {
+            table.main {
                 caption { (caption) }
                 thead { tr { th scope="col" { "Subject" } @for metric in &metrics { th scope="col" { (metric.label()) } } } }
                 tbody {
@@ -58,17 +58,17 @@ fn main_cell(comparison: &Comparison, subject: &str, metric: Metric<'_>) -> Mark
     let Some(value) = value(comparison, subject, metric) else { return html! { td { (NONE) } } };
     html! {
         td {
-            b { (metric.value(value.median)) }
+            (metric.value(value.median))
             small { (metric.span(value)) }
-            @if let Some((base, ratio)) = ratio(comparison, subject, metric) {
+            @if let Some((_, ratio)) = ratio(comparison, subject, metric) {
                 @let (verdict, words) = metric.words(ratio);
-                span class=(verdict.class()) title={ "ratio to " (base) ": " (times(ratio)) } { (words) }
+                span class=(verdict.class()) { (words) }
             }
         }
     }
 }
 
-/// Metrics down, subjects across, folded away.
+/// Metrics down, subjects across, folded away: ratios in figures, and what the main table lacks.
 pub(super) fn full(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
     let names: Vec<_> = palette
         .subjects()
@@ -77,12 +77,12 @@ pub(super) fn full(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
         .collect();
     html! {
         details.box {
-            summary { "All metrics and ratios" }
+            summary { "Ratios in figures, and further metrics" }
             div.scroll tabindex="0" role="region" aria-label={ "All metrics of " (comparison.scenario) } {
                 table.full {
                     thead { tr { th scope="col" { "Metric" } @for name in &names { th scope="col" { (name) } } } }
                     tbody {
-                        @for metric in metrics(comparison) {
+                        @for metric in metrics(comparison).filter(|metric| !metric.is_trouble() || happened(comparison, *metric)) {
                             tr { th scope="row" { code { (metric.0) } } @for name in &names { (full_cell(comparison, name, metric)) } }
                         }
                     }
@@ -92,14 +92,21 @@ pub(super) fn full(comparison: &Comparison, palette: &Palette<'_>) -> Markup {
     }
 }
 
+/// Whether any subject has seen it.
+fn happened(comparison: &Comparison, metric: Metric<'_>) -> bool {
+    let seen = |name: &String| value(comparison, name, metric).is_some_and(|value| value.hi > 0.0);
+    comparison.subjects.keys().any(seen)
+}
+
+/// The ratio of a main metric, whose value the main table has; the value of any other.
 fn full_cell(comparison: &Comparison, subject: &str, metric: Metric<'_>) -> Markup {
-    let Some(value) = value(comparison, subject, metric) else { return html! { td { (NONE) } } };
-    html! {
-        td {
-            (metric.value(value.median)) " " small { (metric.span(value)) }
-            @if let Some((_, ratio)) = ratio(comparison, subject, metric) { small { (times(ratio)) } }
-        }
-    }
+    let told = if metric.rank().is_some() {
+        ratio(comparison, subject, metric).map(|(_, ratio)| times(ratio))
+    } else {
+        value(comparison, subject, metric)
+            .map(|value| format!("{} ({})", metric.value(value.median), metric.span(value)))
+    };
+    html! { td { (told.as_deref().unwrap_or(NONE)) } }
 }
 
 fn metrics(comparison: &Comparison) -> impl Iterator<Item = Metric<'_>> {
@@ -113,7 +120,7 @@ fn value(comparison: &Comparison, subject: &str, metric: Metric<'_>) -> Option<I
 }
 
 fn times(ratio: Interval) -> String {
-    format!("×{:.2} ({:.2} … {:.2})", ratio.median, ratio.lo, ratio.hi)
+    format!("×{:.2} ({:.2}–{:.2})", ratio.median, ratio.lo, ratio.hi)
 }
 
 /// What the ratios are taken to.

@@ -51,11 +51,11 @@ impl Figure {
         }
     }
 
-    /// A rate is read from 0; times also by their ratio.
-    const fn scales(self) -> &'static [Scale] {
+    /// A rate is read from 0, times by their ratio.
+    const fn scale(self) -> Scale {
         match self {
-            Self::Rate => &[Scale::Linear],
-            Self::P50 | Self::P99 => &[Scale::Log, Scale::Linear],
+            Self::Rate => Scale::Linear,
+            Self::P50 | Self::P99 => Scale::Log,
         }
     }
 }
@@ -65,16 +65,14 @@ pub(super) fn plot(figure: Figure, sources: &[Source<'_>]) -> Option<Markup> {
     let drawn: Vec<_> = sources.iter().filter(|source| source.timeline.len() > 1).collect();
     let end = drawn.iter().flat_map(|s| s.timeline.iter()).map(|m| m.at_s).fold(0.0, f64::max);
     let lines: Vec<Line<'_>> = drawn.iter().map(|source| line(figure, source, end)).collect();
-    let values = || lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
-    let axes: Vec<Axis> = figure.scales().iter().filter_map(|scale| Axis::around(*scale, values())).collect();
+    let values = lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
+    let axis = Axis::around(figure.scale(), values)?;
     let label = |value: f64| if figure == Figure::Rate { short(value) } else { short_time_us(value) };
-    (!axes.is_empty() && end > 0.0).then(|| {
+    (end > 0.0).then(|| {
         let body = html! {
             g data-x={ "seconds " (end) } data-unit=(figure.unit()) {
                 (FRAME.grid(&seconds(end), ""))
-                @for axis in &axes {
-                    @if axes.len() == 1 { g.only { (FRAME.lines(*axis, &lines, label)) } } @else { (FRAME.lines(*axis, &lines, label)) }
-                }
+                (FRAME.lines(axis, &lines, label))
             }
         };
         svg(FRAME, "timeline", figure.title(), "Horizontal axis: seconds since the run began.", &body)
