@@ -30,7 +30,7 @@ pub use self::arguments::{CompareArguments, UsageError};
 pub use self::build::BuildError;
 pub use self::command::{command, list};
 
-/// What every ratio is taken to.
+/// What every ratio is taken to unless told otherwise.
 pub const BASE: &str = "ringledger";
 
 /// Before a block counts: caches, branch predictors, the client's connections.
@@ -48,6 +48,8 @@ pub struct Options {
     pub store: Store,
     /// Who takes part; each is admitted to the scenario.
     pub subjects: Vec<&'static Subject>,
+    /// Whom ratios are taken to, by name; without ratios if that one takes no part.
+    pub base: &'static str,
     /// Measurements of each.
     pub rounds: usize,
     /// How long each takes.
@@ -65,8 +67,9 @@ impl Options {
             other => format!(" --profile {other}"),
         };
         let subjects: Vec<_> = self.subjects.iter().map(|subject| subject.name).collect();
+        let base = if self.base == BASE { String::new() } else { format!(" --base {}", self.base) };
         format!(
-            "cargo run{profile} -p loadtest -- compare --scenario {} --subjects {} --rounds {} --duration {}",
+            "cargo run{profile} -p loadtest -- compare --scenario {} --subjects {}{base} --rounds {} --duration {}",
             self.scenario.name,
             subjects.join(","),
             self.rounds,
@@ -106,16 +109,25 @@ impl From<SubjectError> for CompareError {
     }
 }
 
-/// Runs a comparison and tells about its progress line by line. Processes that it started end with it; on SIGINT and
-/// SIGTERM too, which end this process with 130 and 143.
-pub fn compare(options: &Options, say: &dyn Fn(&str)) -> Result<Comparison, CompareError> {
+/// The place of all processes that comparisons start. To be asked for once: SIGINT and SIGTERM end them and then this
+/// process, with 130 and 143.
+pub fn children() -> io::Result<Children> {
+    let children = Children::default();
+    signals::end_children_on_signal(&children)?;
+    Ok(children)
+}
+
+/// Runs a comparison and tells about its progress line by line. Processes that it started end with it.
+pub fn compare(
+    options: &Options,
+    children: &Children,
+    say: &dyn Fn(&str),
+) -> Result<Comparison, CompareError> {
     options.store.check()?;
     let allowed = environment::allowed_cores()?;
     let cores = Cores::of(options.scenario.place, &allowed)
         .ok_or(CompareError::TooFewCores { scenario: options.scenario.name, allowed: allowed.len() })?;
     let binaries = build::binaries(options, say)?;
-    let children = Children::default();
-    signals::end_children_on_signal(&children)?;
     environment::raise_file_limit();
     Rig { options, cores, binaries, children, say }.run()
 }
@@ -125,7 +137,7 @@ struct Rig<'a> {
     options: &'a Options,
     cores: Cores,
     binaries: Binaries,
-    children: Children,
+    children: &'a Children,
     say: &'a dyn Fn(&str),
 }
 
@@ -263,7 +275,7 @@ impl Rig<'_> {
     }
 
     fn start(&self, subject: &'static Subject, bench: &Bench) -> Result<Running, CompareError> {
-        Ok(subject::start(subject, &self.site(bench), &self.children)?)
+        Ok(subject::start(subject, &self.site(bench), self.children)?)
     }
 
     /// A scratch directory with an empty store in it.

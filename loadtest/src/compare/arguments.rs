@@ -1,36 +1,49 @@
 //! The command line of a comparison, and its defaults. Parses once; what comes out can be run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Options;
+use super::{BASE, Options};
 use crate::scenario::{SCENARIOS, Scenario};
 use crate::subject::{SUBJECTS, Store, StoreError, Subject};
+
+/// Stands for every scenario.
+const ALL: &str = "all";
 
 /// `loadtest compare`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CompareArguments {
-    /// What to measure (see `loadtest list`).
-    #[arg(long, value_name = "NAME")]
-    pub scenario: String,
+    /// What to measure (see `loadtest list`): a name, several one after the other, or all.
+    #[arg(long, value_name = "A,B|all", value_delimiter = ',', required = true)]
+    pub scenario: Vec<String>,
     /// Where ledgers are kept.
     #[arg(long, value_enum, default_value = "sqlite")]
     pub store: Store,
-    /// Who takes part [default: depends on the scenario].
+    /// Who takes part, in several scenarios where it can [default: depends on the scenario].
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub subjects: Vec<String>,
+    /// Whom ratios are taken to.
+    #[arg(long, value_name = "NAME", default_value = BASE)]
+    pub base: String,
     /// Measurements of each subject, in interleaved order.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = rounds)]
     pub rounds: usize,
     /// How long each takes: 5s, 300ms, 1m.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = duration)]
     pub duration: Duration,
-    /// Writes the comparison there as JSON, too.
+    /// Writes the comparison there as JSON, too; several as an array.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Writes it there as one HTML page, too.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Writes SCENARIO-percentiles.svg and SCENARIO-intervals.svg there, too.
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
+    /// Writes its tables there as Markdown, too.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
     /// Takes the subjects' programs as they are, without building them first.
     #[arg(long)]
     pub no_build: bool,
@@ -45,9 +58,12 @@ pub enum UsageError {
     /// No such subject.
     #[error("no subject is called {0:?}; there are {known}", known = names(SUBJECTS.iter().map(|one| one.name)))]
     Subject(String),
-    /// A subject twice.
+    /// A subject or a scenario twice.
     #[error("{0} is named twice")]
     Twice(&'static str),
+    /// None of the subjects answers what one of several scenarios asks.
+    #[error("none of these subjects can take part in {0}")]
+    Nobody(&'static str),
     /// The subject does not answer what is asked.
     #[error("{subject} cannot take part in {scenario}: {subject} is {about}")]
     NotAdmitted {
@@ -64,43 +80,68 @@ pub enum UsageError {
 }
 
 impl CompareArguments {
-    /// What they ask for.
-    pub fn options(&self) -> Result<Options, UsageError> {
+    /// What they ask for: the comparisons in the order of running; at least one.
+    pub fn options(&self) -> Result<Vec<Options>, UsageError> {
         self.store.check()?;
-        let scenario =
-            Scenario::named(&self.scenario).ok_or_else(|| UsageError::Scenario(self.scenario.clone()))?;
-        let named: Vec<&str> = match self.subjects.as_slice() {
-            [] => scenario.subjects.to_vec(),
-            given => given.iter().map(String::as_str).collect(),
+        let base = subject(&self.base)?.name;
+        let scenarios = self.scenarios()?;
+        let options = scenarios.iter().map(|&scenario| {
+            Ok(Options {
+                scenario,
+                store: self.store,
+                subjects: self.subjects_of(scenario, scenarios.len() > 1)?,
+                base,
+                rounds: self.rounds,
+                duration: self.duration,
+                build: !self.no_build,
+            })
+        });
+        options.collect()
+    }
+
+    fn scenarios(&self) -> Result<Vec<&'static Scenario>, UsageError> {
+        if self.scenario == [ALL] {
+            return Ok(SCENARIOS.iter().collect());
+        }
+        let named = |name: &String| Scenario::named(name).ok_or_else(|| UsageError::Scenario(name.clone()));
+        let scenarios = self.scenario.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+        match twice(scenarios.iter().map(|scenario| scenario.name)) {
+            Some(name) => Err(UsageError::Twice(name)),
+            None => Ok(scenarios),
+        }
+    }
+
+    /// Who takes part in a scenario. A subject that cannot is refused in the only one, and left out of one of several.
+    fn subjects_of(&self, scenario: &Scenario, several: bool) -> Result<Vec<&'static Subject>, UsageError> {
+        let mut subjects = if self.subjects.is_empty() {
+            scenario.subjects.iter().map(|name| subject(name)).collect::<Result<Vec<_>, _>>()?
+        } else {
+            self.subjects.iter().map(|name| subject(name)).collect::<Result<Vec<_>, _>>()?
         };
-        Ok(Options {
-            scenario,
-            store: self.store,
-            subjects: subjects(scenario, &named)?,
-            rounds: self.rounds,
-            duration: self.duration,
-            build: !self.no_build,
-        })
+        if let Some(name) = twice(subjects.iter().map(|subject| subject.name)) {
+            return Err(UsageError::Twice(name));
+        }
+        if several {
+            subjects.retain(|subject| scenario.admits(subject));
+        }
+        match subjects.iter().find(|subject| !scenario.admits(subject)) {
+            Some(Subject { name: subject, about, .. }) => {
+                Err(UsageError::NotAdmitted { subject, scenario: scenario.name, about })
+            }
+            None if subjects.is_empty() => Err(UsageError::Nobody(scenario.name)),
+            None => Ok(subjects),
+        }
     }
 }
 
-fn subjects(scenario: &Scenario, names: &[&str]) -> Result<Vec<&'static Subject>, UsageError> {
-    let mut subjects = Vec::<&Subject>::new();
-    for name in names {
-        let subject = Subject::named(name).ok_or_else(|| UsageError::Subject((*name).to_owned()))?;
-        if subjects.iter().any(|other| other.name == subject.name) {
-            return Err(UsageError::Twice(subject.name));
-        }
-        if !scenario.admits(subject) {
-            return Err(UsageError::NotAdmitted {
-                subject: subject.name,
-                scenario: scenario.name,
-                about: subject.about,
-            });
-        }
-        subjects.push(subject);
-    }
-    Ok(subjects)
+fn subject(name: &str) -> Result<&'static Subject, UsageError> {
+    Subject::named(name).ok_or_else(|| UsageError::Subject(name.to_owned()))
+}
+
+/// The first name that comes a second time.
+fn twice(names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -129,6 +170,10 @@ mod tests {
     }
 
     fn options(line: &str) -> Result<Options, String> {
+        several(line).map(|mut options| options.remove(0))
+    }
+
+    fn several(line: &str) -> Result<Vec<Options>, String> {
         let words = ["compare"].into_iter().chain(line.split_whitespace());
         let parsed = Line::try_parse_from(words).map_err(|error| error.to_string())?;
         parsed.compare.options().map_err(|error| error.to_string())
@@ -140,6 +185,37 @@ mod tests {
         let names: Vec<_> = options.subjects.iter().map(|subject| subject.name).collect();
         assert_eq!(names, ["ringledger", "axum", "axum-blocking"]);
         assert_eq!((options.rounds, options.duration, options.build), (5, Duration::from_secs(5), true));
+    }
+
+    #[test]
+    fn several_scenarios_run_in_the_order_given_and_all_in_that_of_the_list() {
+        let names = |line| {
+            let options = several(line).expect(line);
+            options.iter().map(|options| options.scenario.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("--scenario mixed,hot"), ["mixed", "hot"]);
+        assert_eq!(names("--scenario all"), SCENARIOS.each_ref().map(|scenario| scenario.name));
+        assert_eq!(several("--scenario hot,hot").map(drop), Err("hot is named twice".to_owned()));
+    }
+
+    #[test]
+    fn in_several_scenarios_a_subject_takes_part_where_it_can() {
+        let options = several("--scenario ping1,hot --subjects axum,floor").expect("options");
+        let names: Vec<Vec<_>> = options
+            .iter()
+            .map(|options| options.subjects.iter().map(|subject| subject.name).collect())
+            .collect();
+        assert_eq!(names, [vec!["axum", "floor"], vec!["axum"]]);
+        let nobody = several("--scenario ping1,hot --subjects floor").map(drop);
+        assert_eq!(nobody, Err("none of these subjects can take part in hot".to_owned()));
+    }
+
+    #[test]
+    fn ratios_are_taken_to_whom_one_likes() {
+        assert_eq!(options("--scenario ping1").map(|options| options.base), Ok("ringledger"));
+        let base = options("--scenario ping1 --base floor").map(|options| options.base);
+        assert_eq!(base, Ok("floor"));
+        assert!(options("--scenario ping1 --base nginx").is_err());
     }
 
     #[test]

@@ -1,33 +1,52 @@
 //! `loadtest compare` and `loadtest list`: from the command line to text, files and an exit code.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::{fs, slice};
 
-use super::{CompareArguments, compare};
+use super::{CompareArguments, Options, compare};
 use crate::comparison::Comparison;
 use crate::report;
 use crate::scenario::SCENARIOS;
-use crate::subject::SUBJECTS;
+use crate::subject::{Children, SUBJECTS};
 
 /// What a wrong command line ends with, as with clap.
 const USAGE: u8 = 2;
+/// What a comparison that failed ends with.
+const FAILURE: u8 = 1;
 
-/// Runs a comparison: progress to stderr, the table to stdout, JSON and HTML to files. Exits with 1 if there is no
-/// comparison, with 2 if it cannot be asked for.
+/// Runs comparisons: progress to stderr, each table to stdout as it comes, the rest to files, which hold all that there
+/// is after each. Exits with 1 if one failed, with 2 if they cannot be asked for.
 pub fn command(arguments: &CompareArguments) -> ExitCode {
     let options = match arguments.options() {
         Ok(options) => options,
         Err(error) => return told(&error, USAGE),
     };
-    let compared = compare(&options, &|line| eprintln!("{line}"));
-    let done = match compared {
-        Ok(comparison) => write(&comparison, arguments),
-        Err(error) => return told(&error, 1),
-    };
-    done.map_or_else(|error| told(&error, 1), |()| ExitCode::SUCCESS)
+    match super::children() {
+        Ok(children) => run_all(arguments, &options, &children),
+        Err(error) => told(&error, FAILURE),
+    }
+}
+
+/// One that fails does not keep the others from running.
+fn run_all(arguments: &CompareArguments, options: &[Options], children: &Children) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    let mut done = Vec::new();
+    for one in options {
+        match compare(one, children, &|line| eprintln!("{line}")) {
+            Ok(comparison) => done.push(comparison),
+            Err(error) => {
+                code = told(&error, FAILURE);
+                continue;
+            }
+        }
+        if let Err(error) = write(&done, options.len() > 1, arguments) {
+            return told(&error, FAILURE);
+        }
+    }
+    code
 }
 
 fn told(error: &dyn std::error::Error, code: u8) -> ExitCode {
@@ -35,19 +54,46 @@ fn told(error: &dyn std::error::Error, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn write(comparison: &Comparison, arguments: &CompareArguments) -> io::Result<()> {
+/// Shows the last comparison, and writes the files of all. JSON is an array if several were asked for.
+fn write(done: &[Comparison], several: bool, arguments: &CompareArguments) -> io::Result<()> {
+    let Some(last) = done.last() else { return Ok(()) };
+    io::stdout().lock().write_all(report::comparison::text(last).as_bytes())?;
     if let Some(path) = &arguments.json {
-        to_file(path, &(serde_json::to_string_pretty(comparison)? + "\n"))?;
+        let json =
+            if several { serde_json::to_string_pretty(done) } else { serde_json::to_string_pretty(last) };
+        to_file(path, &(json? + "\n"))?;
     }
     if let Some(path) = &arguments.html {
-        to_file(path, &report::html::comparison(slice::from_ref(comparison)))?;
+        to_file(path, &report::html::comparison(done))?;
     }
-    io::stdout().lock().write_all(report::comparison::text(comparison).as_bytes())
+    if let Some(path) = &arguments.markdown {
+        to_file(path, &report::comparison::markdown(done))?;
+    }
+    arguments.svg.as_deref().map_or(Ok(()), |directory| drawings(last, directory))
+}
+
+/// What can be drawn of the comparison, for pages that show images.
+fn drawings(comparison: &Comparison, directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory).map_err(|error| in_file(directory, &error))?;
+    let headline = report::html::headline(comparison);
+    let drawings = [
+        ("percentiles", report::html::svg_percentiles(comparison)),
+        ("intervals", headline.and_then(|metric| report::html::svg_intervals(comparison, metric))),
+    ];
+    for (kind, drawing) in drawings {
+        if let Some(drawing) = drawing {
+            to_file(&directory.join(format!("{}-{kind}.svg", comparison.scenario)), &drawing)?;
+        }
+    }
+    Ok(())
 }
 
 fn to_file(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    fs::write(path, text).map_err(|error| in_file(path, &error))
+}
+
+fn in_file(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// The names of all scenarios and subjects, with a sentence on each.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
+use super::Options;
 use super::metrics::{CLIENT_LIMITED, Values, micros};
-use super::{BASE, Options};
 use crate::comparison::{Comparison, Interval, Moment, Plot};
 use crate::seen::{Errors, Seen};
 use crate::stats::{interval, suffices};
@@ -150,15 +150,17 @@ impl<'a> Tally<'a> {
 
     /// `NAME/BASE`: ratios are taken within a round, so that a drift of the machine cancels out.
     fn ratios(&self) -> BTreeMap<String, BTreeMap<String, Interval>> {
-        let Some((_, base)) = self.named().find(|(name, _)| *name == BASE) else { return BTreeMap::new() };
-        let others = self.named().filter(|(name, _)| *name != BASE);
-        others.map(|(name, row)| (format!("{name}/{BASE}"), row.ratios(base))).collect()
+        let base = self.options.base;
+        let Some((_, to)) = self.named().find(|(name, _)| *name == base) else { return BTreeMap::new() };
+        let others = self.named().filter(|(name, _)| *name != base);
+        others.map(|(name, row)| (format!("{name}/{base}"), row.ratios(to))).collect()
     }
 
     fn warn_of_rows(&mut self) {
         let mut warnings = Vec::new();
-        if !self.named().any(|(name, _)| name == BASE) {
-            warnings.push(format!("{BASE} took no part, so there are no ratios"));
+        let base = self.options.base;
+        if !self.named().any(|(name, _)| name == base) {
+            warnings.push(format!("{base} took no part, so there are no ratios"));
         }
         for (name, row) in self.named() {
             warnings.extend(row.warnings().into_iter().map(|warning| format!("{name}: {warning}")));
@@ -290,6 +292,7 @@ mod tests {
             scenario: Scenario::named("plaintext").expect("a scenario"),
             store: Store::Sqlite,
             subjects: subjects.iter().map(|name| Subject::named(name).expect("a subject")).collect(),
+            base: "ringledger",
             rounds,
             duration: Duration::from_secs(5),
             build: false,

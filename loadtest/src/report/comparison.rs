@@ -1,10 +1,16 @@
 //! A comparison as text: what each subject reached and cost, how that compares with ringledger in words, and what to
 //! know before believing it. Only shows; computes nothing.
 
+mod markdown;
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::comparison::{Comparison, Interval};
 use crate::stats::{ROUNDS_FOR_FINE_INTERVALS, spans_one};
+use crate::subject::SUBJECTS;
+
+pub use self::markdown::markdown;
 
 /// A metric as it is shown.
 struct Metric {
@@ -101,13 +107,22 @@ fn table(comparison: &Comparison, metrics: &[Metric]) -> String {
     }
     let heading = [String::new()].into_iter().chain(shown.iter().map(|metric| metric.heading.to_owned()));
     let mut rows: Vec<Vec<String>> = vec![heading.collect()];
-    for (name, values) in &comparison.subjects {
+    for (name, values) in subjects(comparison) {
         let cells = shown
             .iter()
             .map(|metric| values.get(metric.name).map_or_else(dash, |value| cell(*value, metric)));
-        rows.push([name.clone()].into_iter().chain(cells).collect());
+        rows.push([name.to_owned()].into_iter().chain(cells).collect());
     }
     aligned(&rows)
+}
+
+/// All subjects with their values, in the order of `loadtest list`; others follow.
+fn subjects(comparison: &Comparison) -> Vec<(&str, &BTreeMap<String, Interval>)> {
+    let place = |name: &str| SUBJECTS.iter().position(|subject| subject.name == name);
+    let mut subjects: Vec<_> =
+        comparison.subjects.iter().map(|(name, values)| (name.as_str(), values)).collect();
+    subjects.sort_by_key(|(name, _)| place(name).unwrap_or(SUBJECTS.len()));
+    subjects
 }
 
 fn dash() -> String {
@@ -214,9 +229,7 @@ fn environment(text: &mut String, comparison: &Comparison) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
+pub(super) mod tests {
     use super::*;
 
     fn at(median: f64, lo: f64, hi: f64) -> Interval {
@@ -231,7 +244,7 @@ mod tests {
         pairs.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
     }
 
-    fn comparison() -> Comparison {
+    pub(super) fn comparison() -> Comparison {
         let ours = [
             ("achieved_rps", at(4_000.0, 3_999.6, 4_000.4)),
             ("response_us.p99", at(212.0, 200.0, 231.0)),
@@ -275,13 +288,13 @@ mixed: light beside heavy
 
 Rate and response time (microseconds)
                         requests/s                   p99
-  axum        4,000 [3,999, 4,001]  6,900 [6,500, 7,400]
   ringledger                 4,000        212 [200, 231]
+  axum        4,000 [3,999, 4,001]  6,900 [6,500, 7,400]
 
 Cost for the server
                             MiB
-  axum                        -
   ringledger  15.0 [14.9, 15.2]
+  axum                        -
 
 axum / ringledger
   requests/s                    1.00x   no difference shown
