@@ -1,5 +1,7 @@
 //! Starts both servers, each on a ledger of its own, and speaks to them.
 
+pub(crate) mod party;
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
