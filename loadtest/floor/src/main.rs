@@ -1,6 +1,6 @@
 //! Servers that do as little as a server can: they bound what ringledger could reach. All give the reply that
-//! ringledger gives to `GET /plaintext` to every request, on one thread; `loadtest/wrk/serving.py` runs them
-//! side by side. They keep no deadline, log nothing and end with SIGTERM's default action.
+//! ringledger gives to `GET /plaintext` to every request, on one thread; `loadtest compare`
+//! runs them side by side. They keep no deadline, log nothing and end with SIGTERM's default action.
 
 mod by_fd;
 mod heads;
