@@ -209,6 +209,9 @@ impl Rig<'_> {
                 })?;
                 tally.engine(index, engine);
                 let values = metrics::values(&observed.main, observed.beside.as_ref(), observed.watched?);
+                if let Some(heavy) = observed.beside {
+                    tally.saw_beside(index, heavy.errors);
+                }
                 tally.saw(index, observed.main);
                 values
             }

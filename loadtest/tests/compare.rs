@@ -75,6 +75,36 @@ fn two_subjects_are_compared_and_nothing_is_left() {
 }
 
 #[test]
+fn several_scenarios_make_one_report() {
+    let (scratch, results) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let [json, html, markdown] = ["c.json", "c.html", "c.md"].map(|name| results.path().join(name));
+    let drawings = results.path().join("svg");
+    let mut command = loadtest(
+        scratch.path(),
+        "compare --scenario ping1,json --subjects ringledger,floor --base floor --rounds 1 --duration 300ms --no-build",
+    );
+    command.arg("--json").arg(&json).arg("--html").arg(&html);
+    let output = command.arg("--markdown").arg(&markdown).arg("--svg").arg(&drawings).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "build the subjects with `cargo build --workspace`:\n{stderr}");
+
+    let comparisons: Vec<Comparison> = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    let names: Vec<_> = comparisons.iter().map(|comparison| comparison.scenario.as_str()).collect();
+    assert_eq!(names, ["ping1", "json"]);
+    assert!(comparisons.iter().all(|comparison| comparison.ratios.contains_key("ringledger/floor")));
+    let [html, markdown] = [html, markdown].map(|path| fs::read_to_string(path).unwrap());
+    for name in names {
+        assert!(html.contains(&format!("id=\"scenario-{name}\"")), "{name}");
+        assert!(markdown.contains(&format!("### {name}\n")), "{markdown}");
+        for kind in ["percentiles", "intervals"] {
+            let drawing = drawings.join(format!("{name}-{kind}.svg"));
+            assert!(fs::read_to_string(&drawing).unwrap().starts_with("<svg"), "{}", drawing.display());
+        }
+    }
+    expect_nothing_left(scratch.path());
+}
+
+#[test]
 fn an_interrupt_ends_the_subjects_too() {
     let scratch = TempDir::new().unwrap();
     let mut command = loadtest(

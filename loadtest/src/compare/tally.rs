@@ -42,6 +42,8 @@ struct Row {
     /// Of all rounds.
     response_ns: Option<Histogram<u64>>,
     errors: Errors,
+    /// Of the work that went on beside it.
+    errors_beside: Errors,
     /// Why the client set the figures, in the last round in which it did.
     limited: Option<String>,
     /// Of the last round.
@@ -57,6 +59,7 @@ impl<'a> Tally<'a> {
             client_raised: None,
             response_ns: None,
             errors: Errors::default(),
+            errors_beside: Errors::default(),
             limited: None,
             timeline: Vec::new(),
         };
@@ -90,6 +93,12 @@ impl<'a> Tally<'a> {
             Some(all) => all.add(&seen.response_ns).expect("histograms of one client have one range"),
             none => *none = Some(seen.response_ns),
         }
+    }
+
+    /// What failed of the work beside a block's load.
+    pub(super) fn saw_beside(&mut self, subject: usize, errors: Errors) {
+        let row = &mut self.rows[subject];
+        row.errors_beside = sum(row.errors_beside, errors);
     }
 
     /// Something that a reader must know.
@@ -220,8 +229,10 @@ impl Row {
             let reason = self.limited.as_deref().unwrap_or("no reason given");
             warnings.push(format!("CLIENT-LIMITED in {times} of {} rounds: {reason}", self.rounds.len()));
         }
-        if self.errors.total() > 0 {
-            warnings.push(format!("errors: {}", causes(self.errors)));
+        for (errors, of) in [(self.errors, "errors"), (self.errors_beside, "errors of the work beside it")] {
+            if errors.total() > 0 {
+                warnings.push(format!("{of}: {}", causes(errors)));
+            }
         }
         let dropped: f64 = self.values("dropped").iter().sum();
         if dropped > 0.0 {
@@ -350,6 +361,7 @@ mod tests {
         trouble.errors.reset = 2;
         trouble.client_limited = Some("its core was at 99 %".to_owned());
         tally.saw(0, trouble);
+        tally.saw_beside(0, Errors { status: 9, ..Errors::default() });
         tally.add(0, 0, values(&[(CLIENT_LIMITED, 1.0), ("dropped", 7.0), ("response_us.p90", 1.0)]));
         tally.add(0, 1, values(&[(CLIENT_LIMITED, 0.0), ("dropped", 0.0), ("response_us.p90", 1.0)]));
         let comparison = comparison(tally);
@@ -360,6 +372,7 @@ mod tests {
                 "ringledger took no part, so there are no ratios",
                 "axum: CLIENT-LIMITED in 1 of 2 rounds: its core was at 99 %",
                 "axum: errors: 2 reset",
+                "axum: errors of the work beside it: 9 of another status",
                 "axum: 7 requests were due and never sent",
                 "axum: too few samples for p99 and p99.9",
             ]
