@@ -118,7 +118,7 @@ light beside heavy.
 cargo run
 ```
 ";
-        assert_eq!(markdown(&[one.clone()]), section);
+        assert_eq!(markdown(std::slice::from_ref(&one)), section);
         assert_eq!(markdown(&[one.clone(), one]), format!("{section}\n{section}"));
     }
 

@@ -49,33 +49,34 @@ fn timeline(factor: f64) -> Vec<Moment> {
         .collect()
 }
 
+fn metrics(factor: f64) -> BTreeMap<String, Interval> {
+    let value = [
+        ("achieved_rps", 120_345.6 / factor),
+        ("client_cpu_share", 0.93),
+        ("client_limited", 0.0),
+        ("dropped", 0.0),
+        ("errors", 0.0),
+        ("ok", 601_728.0 / factor),
+        ("pacer_late_us.p99", 12.0),
+        ("response_us.max", 22_345.0 * factor),
+        ("response_us.p50", 70.2 * factor),
+        ("response_us.p90", 120.5 * factor),
+        ("response_us.p99", 423.0 * factor.powi(3)),
+        ("response_us.p999", 2_345.0 * factor.powi(3)),
+        ("server.context_switches_per_request", 0.03 * factor),
+        ("server.cpu_us_per_request", 6.4 * factor),
+        ("server.rss_mib", 21.5 * factor),
+        ("server.syscalls_per_request", 0.08 * factor.powi(4)),
+        ("service_us.max", 22_000.0 * factor),
+        ("service_us.p50", 60.0 * factor),
+        ("service_us.p90", 110.0 * factor),
+        ("service_us.p99", 400.0 * factor),
+        ("service_us.p999", 2_300.0 * factor),
+    ];
+    value.into_iter().map(|(name, v)| (name.to_owned(), around(v))).collect()
+}
+
 fn sample(scenario: &str) -> Comparison {
-    let metrics = |factor: f64| {
-        let value = [
-            ("achieved_rps", 120_345.6 / factor),
-            ("client_cpu_share", 0.93),
-            ("client_limited", 0.0),
-            ("dropped", 0.0),
-            ("errors", 0.0),
-            ("ok", 601_728.0 / factor),
-            ("pacer_late_us.p99", 12.0),
-            ("response_us.max", 22_345.0 * factor),
-            ("response_us.p50", 70.2 * factor),
-            ("response_us.p90", 120.5 * factor),
-            ("response_us.p99", 423.0 * factor.powi(3)),
-            ("response_us.p999", 2_345.0 * factor.powi(3)),
-            ("server.context_switches_per_request", 0.03 * factor),
-            ("server.cpu_us_per_request", 6.4 * factor),
-            ("server.rss_mib", 21.5 * factor),
-            ("server.syscalls_per_request", 0.08 * factor.powi(4)),
-            ("service_us.max", 22_000.0 * factor),
-            ("service_us.p50", 60.0 * factor),
-            ("service_us.p90", 110.0 * factor),
-            ("service_us.p99", 400.0 * factor),
-            ("service_us.p999", 2_300.0 * factor),
-        ];
-        value.into_iter().map(|(name, v)| (name.to_owned(), around(v))).collect::<BTreeMap<_, _>>()
-    };
     let ratios = |factor: f64| {
         let compared = |name: &String| {
             !["client_cpu_share", "client_limited", "dropped", "errors", "ok"].contains(&name.as_str())
