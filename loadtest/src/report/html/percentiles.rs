@@ -54,7 +54,7 @@ pub(super) fn body(sources: &[Source<'_>]) -> Option<Markup> {
         sources.iter().map(|source| line(source, end, ticks.iter().map(|(at, _)| at / end))).collect();
     let values = lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
     let axis = Axis::around(Scale::Log, values)?;
-    let labelled: Vec<_> = ticks.iter().map(|(at, label)| (at / end, format!("{label} %"))).collect();
+    let labelled: Vec<_> = ticks.iter().map(|(at, label)| (at / end, (*label).to_owned())).collect();
     Some(html! {
         (FRAME.grid(&labelled, "percentile of requests"))
         (FRAME.lines(axis, &lines, short_time_us))

@@ -7,7 +7,7 @@ use super::number::{short, short_time_us};
 use super::plot::{Frame, Line, Tick, svg};
 use crate::comparison::Moment;
 
-const FRAME: Frame = Frame { width: 420.0, height: 150.0, left: 62.0, right: 14.0, top: 10.0, bottom: 24.0 };
+const FRAME: Frame = Frame { width: 420.0, height: 208.0, left: 62.0, right: 14.0, top: 10.0, bottom: 24.0 };
 
 /// A series as it comes.
 #[derive(Debug, Clone, Copy)]
