@@ -124,6 +124,7 @@ pub fn compare(
     say: &dyn Fn(&str),
 ) -> Result<Comparison, CompareError> {
     options.store.check()?;
+    environment::load_before();
     let allowed = environment::allowed_cores()?;
     let cores = Cores::of(options.scenario.place, &allowed)
         .ok_or(CompareError::TooFewCores { scenario: options.scenario.name, allowed: allowed.len() })?;
