@@ -154,7 +154,10 @@ impl Rig<'_> {
                 self.block(index, round, rate_per_s, &mut tally)?;
             }
         }
-        self.count_syscalls(rate_per_s, &mut tally)?;
+        // The rounds are worth having without it.
+        if let Err(error) = self.count_syscalls(rate_per_s, &mut tally) {
+            tally.warn(format!("system calls are not counted: {error}"));
+        }
         let mut environment = environment::of_host(&self.cores);
         environment.extend(tally.told());
         environment.insert("binaries".to_owned(), format!("profile {}", self.binaries.profile()));
@@ -274,8 +277,10 @@ impl Rig<'_> {
         let running = self.start(subject, &bench)?;
         let load =
             scenario::prepare(self.options.scenario, &running, &self.site(&bench), &self.cores, rate_per_s)?;
-        let observed = scenario::observe(&load, &running, span, || watch(running.pid, bench.scratch.path()))?;
-        Ok((running.engine(), observed))
+        let observed = scenario::observe(&load, &running, span, || watch(running.pid, bench.scratch.path()));
+        // The cause of what else went wrong.
+        running.require_alive()?;
+        Ok((running.engine(), observed?))
     }
 
     fn start(&self, subject: &'static Subject, bench: &Bench) -> Result<Running, CompareError> {

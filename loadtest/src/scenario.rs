@@ -177,7 +177,7 @@ pub static SCENARIOS: [Scenario; 11] = [
                 tail beside CPU work",
         place: Place::Shared,
         needs: Serves::Bench,
-        subjects: &["ringledger", "axum", "axum-blocking"],
+        subjects: &["ringledger", "ringledger-epoll", "axum", "axum-blocking"],
         work: Work::Mixed,
     },
     Scenario {

@@ -2,12 +2,13 @@
 //!
 //! One `ServiceBuilder` for all, so that axum boxes a route once and not once a layer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::MatchedPath;
+use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use ringledger::config::Limits;
 use ringledger::telemetry::{ids, request_id};
 use tower::ServiceBuilder;
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
@@ -30,7 +31,7 @@ struct UuidV7;
 
 impl MakeRequestId for UuidV7 {
     fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
-        let id = ids::uuid_v7().as_hyphenated().to_string();
+        let id = ids::request_uuid(Instant::now()).as_hyphenated().to_string();
         HeaderValue::try_from(id).ok().map(RequestId::new)
     }
 }
@@ -47,6 +48,7 @@ pub(crate) fn around<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Rou
         .on_failure(());
     routes.layer(
         ServiceBuilder::new()
+            .layer(DefaultBodyLimit::max(Limits::default().body_bytes))
             .map_request(without_malformed_id)
             .layer(SetRequestIdLayer::new(X_REQUEST_ID, UuidV7))
             .layer(trace)

@@ -14,7 +14,6 @@ use deadpool::managed::{BuildError, Manager, Metrics, Pool, PoolError, RecycleRe
 use ringledger::models::posting::{Command, Outcome};
 use ringledger::services::PostingLane;
 use ringledger::store::{Reader, Store, StoreError};
-use tokio::runtime::Handle;
 
 use crate::cpu::blocking;
 use crate::error::AppError;
@@ -63,7 +62,7 @@ impl Reads {
         if self.inline {
             return at_once(query(&reader));
         }
-        blocking(move || Handle::current().block_on(query(&reader))).await
+        blocking(move || at_once(query(&reader))).await?
     }
 }
 

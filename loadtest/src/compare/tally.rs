@@ -9,7 +9,7 @@ use super::Options;
 use super::metrics::{CLIENT_LIMITED, Values, micros};
 use crate::comparison::{Comparison, Interval, Moment, Plot};
 use crate::seen::{Errors, Seen};
-use crate::stats::{interval, suffices};
+use crate::stats::{ROUNDS_FOR_FINE_INTERVALS, interval, suffices};
 
 /// Metrics whose ratio says nothing about a subject.
 const NOT_COMPARED: [&str; 5] = ["errors", "dropped", "ok", CLIENT_LIMITED, "client_cpu_share"];
@@ -173,6 +173,13 @@ impl<'a> Tally<'a> {
         }
         for (name, row) in self.named() {
             warnings.extend(row.warnings().into_iter().map(|warning| format!("{name}: {warning}")));
+        }
+        if self.options.rounds < ROUNDS_FOR_FINE_INTERVALS {
+            warnings.push(format!(
+                "{} rounds: the intervals are hardly more than the lowest and the highest round, and cover less than \
+                 they claim to",
+                self.options.rounds
+            ));
         }
         self.warnings.extend(warnings);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::comparison::{Comparison, Interval};
-use crate::stats::{ROUNDS_FOR_FINE_INTERVALS, spans_one};
+use crate::stats::spans_one;
 use crate::subject::SUBJECTS;
 
 pub use self::markdown::markdown;
@@ -211,13 +211,6 @@ fn warnings(text: &mut String, comparison: &Comparison) {
     for warning in &comparison.warnings {
         let _ = writeln!(text, "  {warning}");
     }
-    if comparison.rounds < ROUNDS_FOR_FINE_INTERVALS {
-        let _ = writeln!(
-            text,
-            "\nIntervals of {} rounds are coarse: hardly more than the lowest and the highest round.",
-            comparison.rounds
-        );
-    }
 }
 
 fn environment(text: &mut String, comparison: &Comparison) {
@@ -303,8 +296,6 @@ axum / ringledger
 
 Warnings
   axum: errors: 2 reset
-
-Intervals of 5 rounds are coarse: hardly more than the lowest and the highest round.
 
 Environment
   kernel: Linux 6.18

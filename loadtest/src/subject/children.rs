@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -18,6 +19,13 @@ const DRAIN_BOUND: Duration = Duration::from_secs(15);
 /// Between two looks at a process that is ending.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// Where directories are made: what `TMPDIR` names, else beside this program. Not the system's temporary directory, which
+/// is often memory, where a commit costs nothing.
+fn scratch_root() -> PathBuf {
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
+    std::env::var_os("TMPDIR").map(PathBuf::from).or_else(beside).unwrap_or_else(std::env::temp_dir)
+}
+
 /// The processes and directories under way; shared with the thread that waits for signals.
 #[derive(Debug, Clone, Default)]
 pub struct Children(Arc<Mutex<State>>);
@@ -32,7 +40,7 @@ impl Children {
     /// A directory that is removed with its last user, or with this process.
     pub fn scratch(&self) -> io::Result<Arc<TempDir>> {
         let mut state = self.lock();
-        let made = Arc::new(TempDir::with_prefix("loadtest-")?);
+        let made = Arc::new(TempDir::with_prefix_in("loadtest-", scratch_root())?);
         state.scratch.retain(|one| one.strong_count() > 0);
         state.scratch.push(Arc::downgrade(&made));
         Ok(made)

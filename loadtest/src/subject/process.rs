@@ -33,8 +33,8 @@ pub enum SubjectError {
         /// What the system says.
         source: io::Error,
     },
-    /// It ended at once.
-    #[error("{name} ended before it served ({status}); its log:\n{log}")]
+    /// It ended by itself.
+    #[error("{name} ended by itself ({status}); its log begins:\n{log}")]
     Ended {
         /// Which subject.
         name: &'static str,
@@ -106,7 +106,7 @@ pub fn start(
 
 fn command(subject: &Subject, site: &Site<'_>, address: SocketAddr, log: &Path) -> io::Result<Command> {
     let log = File::options().create(true).append(true).open(log)?;
-    let mut command = Command::new(site.binaries.path(subject.program));
+    let mut command = bare_command(site, subject.program);
     command
         .args(subject.arguments(site, &address.to_string()))
         .envs(subject.env.iter().copied())
@@ -115,6 +115,18 @@ fn command(subject: &Subject, site: &Site<'_>, address: SocketAddr, log: &Path) 
         .stdout(log.try_clone()?)
         .stderr(log);
     Ok(command)
+}
+
+/// Variables of this process that a subject sees. No other: a `RINGLEDGER__` variable or an `.env` file where the tester
+/// was started would change one subject and not the others.
+const INHERITED: [&str; 2] = ["PATH", "TMPDIR"];
+
+/// A program in its own directory, without the tester's environment.
+fn bare_command(site: &Site<'_>, program: Program) -> Command {
+    let mut command = Command::new(site.binaries.path(program));
+    let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.env_clear().envs(inherited).current_dir(site.scratch);
+    command
 }
 
 /// An address that was free a moment ago. Another process may take it; then the subject says so and ends.
@@ -140,15 +152,23 @@ impl Running {
     fn wait_until_ready(&self, begun: Instant) -> Result<(), SubjectError> {
         let name = self.subject.name;
         while !self.is_ready() {
-            if let Some(status) = self.children.ended(self.pid) {
-                return Err(SubjectError::Ended { name, status, log: self.log_head() });
-            }
+            self.require_alive()?;
             if begun.elapsed() > START_BOUND {
                 return Err(SubjectError::NotReady { name, log: self.log_head() });
             }
             thread::sleep(ASK_EVERY);
         }
         Ok(())
+    }
+
+    /// Fails if the subject has ended, so that nobody takes what a dying process served for a result.
+    pub fn require_alive(&self) -> Result<(), SubjectError> {
+        match self.children.ended(self.pid) {
+            None => Ok(()),
+            Some(status) => {
+                Err(SubjectError::Ended { name: self.subject.name, status, log: self.log_head() })
+            }
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -189,7 +209,7 @@ fn engine(log: &str) -> Option<String> {
 /// layout of the data directory.
 pub fn operator_token(site: &Site<'_>) -> Result<String, SubjectError> {
     let failed = |error: &dyn ToString| SubjectError::Token(error.to_string());
-    let output = Command::new(site.binaries.path(Program::Ringledger))
+    let output = bare_command(site, Program::Ringledger)
         .arg("--data")
         .arg(&site.store.data_dir)
         .args(["token", "--operator", "--ttl", "86400"])

@@ -8,11 +8,9 @@ mod transfers;
 mod users;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue};
 use axum::routing::{get, post};
-use ringledger::config::Limits;
 
 use crate::error::AppError;
 use crate::state::App;
@@ -36,7 +34,6 @@ pub(crate) fn full() -> Router<App> {
         .route("/json", get(bench::json))
         .route("/cpu", get(bench::cpu))
         .fallback(async || AppError::NotFound)
-        .layer(DefaultBodyLimit::max(Limits::default().body_bytes))
 }
 
 /// The routes that show what axum itself costs.
