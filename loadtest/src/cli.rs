@@ -31,7 +31,9 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("pace").required(true), after_help = "Exit codes: 0 when there was a success and \
     no error; 1 when there were errors or no success, or the run could not begin; 2 for a wrong command line.\n\
-    `{unique}` in a header value or in the body becomes a key that no other request has.")]
+    `{unique}` in a header value or in the body becomes a key that no other request has.\n\
+    A run is CLIENT-LIMITED when its own schedule was more than 1 ms, or more than half of the response p99, late at \
+    p99, or when one of its threads worked for more than 95 % of the time.")]
 pub struct RunArgs {
     /// Where to, as `http://HOST[:PORT]/PATH`.
     #[arg(long)]
@@ -87,4 +89,7 @@ pub struct RunArgs {
     /// Writes the response times in `HdrHistogram`'s text format, in milliseconds.
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,
+    /// Writes the report as one self-contained HTML page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }

@@ -21,7 +21,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// One client thread for each, pinned to it; one thread that is not pinned when empty.
     pub cores: Vec<usize>,
-    /// Whether a thread may spin while it waits: only where the client has its cores for itself.
+    /// Whether a thread may spin while it waits: only where the client has its cores for itself. It then runs at
+    /// normal priority.
     pub spin: bool,
 }
 

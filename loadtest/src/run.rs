@@ -1,5 +1,7 @@
 //! `loadtest run`: from its arguments to a plan, and from what was seen to the files that were asked for.
 
+mod page;
+
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -11,8 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::RunArgs;
 use crate::client::{Client, ClientError};
+use crate::environment;
 use crate::plan::{Arrivals, Pace, Plan, Requests, Template};
-use crate::report::{RunReport, ServerUse, hgrm, json};
+use crate::report::{RunReport, ServerUse, hgrm, html, json};
 use crate::requests::{self, RequestError};
 use crate::seen::Seen;
 
@@ -61,8 +64,8 @@ impl RunError {
     /// 2 for what the command line got wrong, 1 for the rest.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Header(_) | Self::Request(_) | Self::Client(ClientError::Plan(_)) => 2,
-            Self::Url(_) | Self::Host { .. } | Self::Client(_) | Self::File { .. } | Self::Json(_) => 1,
+            Self::Url(_) | Self::Header(_) | Self::Request(_) | Self::Client(ClientError::Plan(_)) => 2,
+            Self::Host { .. } | Self::Client(_) | Self::File { .. } | Self::Json(_) => 1,
         }
     }
 }
@@ -74,6 +77,8 @@ impl RunError {
 pub fn run(args: &RunArgs) -> Result<RunReport, RunError> {
     let url = Url::parse(&args.url)?;
     let plan = plan(args, &url)?;
+    environment::raise_file_limit();
+    let host = page::Host::begin(&args.cores);
     let mut client = Client::connect(plan.clone())?;
     if let Some(duration) = args.warm_up {
         watched(&mut client, duration, "warm-up");
@@ -84,6 +89,7 @@ pub fn run(args: &RunArgs) -> Result<RunReport, RunError> {
     let report = RunReport::new(&args.url, &scenario(&plan), &plan, &seen, server);
     write(args.json.as_ref(), || Ok(json::run(&report)? + "\n"))?;
     write(args.hgrm.as_ref(), || Ok(hgrm::distribution(&seen.response_ns)))?;
+    write(args.html.as_ref(), || Ok(html::run(&page::of(&report, &seen, host))))?;
     Ok(report)
 }
 

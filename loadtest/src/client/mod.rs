@@ -2,7 +2,9 @@
 //! Nothing is shared between the threads while they run. Knows nothing of subjects, scenarios or reports.
 
 mod connection;
+mod feed;
 mod keys;
+mod outbox;
 mod reply;
 mod schedule;
 mod tally;
@@ -73,15 +75,16 @@ impl Client {
     /// connections.
     pub fn run(&mut self, duration: Duration) -> Seen {
         let Self { plan, workers } = self;
+        let (cores, spins) = (&plan.cores, plan.spin);
         let start = Instant::now();
         let parts: Vec<Tally> = scope(|scope| {
             let threads: Vec<_> = workers
                 .iter_mut()
                 .enumerate()
                 .map(|(index, worker)| {
-                    let core = plan.cores.get(index).copied();
+                    let core = cores.get(index).copied();
                     scope.spawn(move || {
-                        let granted = thread::prepare(core);
+                        let granted = thread::prepare(core, spins);
                         worker.run(start, duration, granted)
                     })
                 })

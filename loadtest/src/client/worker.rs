@@ -1,7 +1,6 @@
 //! One thread of the client: its connections, its epoll, its part of the schedule. All moments are nanoseconds of
 //! the monotonic clock since the run began.
 
-use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -11,21 +10,19 @@ use rustix::event::epoll::{self, CreateFlags, Event};
 use rustix::io::Errno;
 
 use super::connection::{Connection, Stage, UnderWay};
-use super::keys::Keys;
+use super::feed::{Feed, Full, Open};
+use super::outbox::Outbox;
 use super::reply::{Malformed, Reply};
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::{ClientError, thread};
-use crate::plan::{Pace, Plan, Template};
+use crate::plan::{Pace, Plan};
 use crate::seen::Errors;
 
 /// Bytes received at once; a deeply pipelined connection fills them.
 const RECEIVE_BYTES: usize = 64 * 1024;
 /// Events taken from the kernel at once; further ones wait for the next turn. Bounds the list only.
 const EVENTS_BOUND: usize = 256;
-/// Requests of one thread that are due and wait for a free connection. Bounds the client's memory, at 8 MiB a
-/// thread, when a server stands still; what is due beyond it is dropped, and counted.
-const WAITING_BOUND: usize = 1 << 20;
 /// Moments looked at before sockets are again, so that a schedule that cannot be met does not starve them.
 const DUE_BATCH: usize = 1_024;
 /// How long before a due moment a spinning thread stops to sleep: longer than timers of an idle host are late.
@@ -40,13 +37,10 @@ const REST_NS: u64 = 20_000_000;
 #[derive(Debug)]
 pub(super) struct Worker {
     plan: Plan,
-    templates: Vec<Template>,
-    next_template: usize,
-    keys: Keys,
+    outbox: Outbox,
     epoll: OwnedFd,
     connections: Vec<Connection>,
     received: Vec<u8>,
-    sending: Vec<u8>,
     share: Share,
     start: Instant,
     end_ns: u64,
@@ -61,26 +55,6 @@ struct Share {
     of_rate: f64,
     /// The index of the thread as a part of their count.
     before: f64,
-}
-
-/// Where requests come from.
-#[derive(Debug)]
-enum Feed {
-    Nowhere,
-    /// A reply is followed by a request.
-    Replies {
-        depth: usize,
-    },
-    Schedule(Open),
-}
-
-/// An open loop under way.
-#[derive(Debug)]
-struct Open {
-    schedule: Schedule,
-    /// Due moments of requests that no connection was free for.
-    waiting: VecDeque<u64>,
-    free: VecDeque<usize>,
 }
 
 impl Worker {
@@ -102,14 +76,10 @@ impl Worker {
             connections.push(connection);
         }
         Ok(Self {
-            templates: plan.requests.0.clone(),
-            // Threads begin at different requests, so that one account of many is not everybody's first.
-            next_template: index * plan.requests.0.len() / threads,
-            keys: Keys::new(prefix, index),
+            outbox: Outbox::new(&plan.requests, prefix, index, threads),
             epoll,
             connections,
             received: vec![0; RECEIVE_BYTES],
-            sending: Vec::new(),
             share: Share {
                 thread: index as u64,
                 of_rate: count as f64 / plan.connections as f64,
@@ -129,11 +99,11 @@ impl Worker {
         self.tally.priority_raised = priority_raised;
         let cpu_ns = thread::cpu_ns();
         self.feed = match self.plan.pace {
-            Pace::Closed { depth } => Feed::Replies { depth },
+            Pace::Closed { depth } => Feed::Replies { depth, end_ns: self.end_ns },
             Pace::Open { rate_per_s, arrivals } => {
                 let Share { thread, of_rate, before } = self.share;
                 let schedule = Schedule::new(rate_per_s, arrivals, of_rate, before, thread);
-                Feed::Schedule(Open { schedule, waiting: VecDeque::new(), free: VecDeque::new() })
+                Feed::Schedule(Open::new(schedule, self.end_ns))
             }
         };
         for index in 0..self.connections.len() {
@@ -192,13 +162,7 @@ impl Worker {
 
     /// What is due by the end and was not sent is dropped; what was sent is waited for.
     fn drain(&mut self) {
-        if let Feed::Schedule(mut open) = std::mem::replace(&mut self.feed, Feed::Nowhere) {
-            self.tally.dropped += open.waiting.len() as u64;
-            while open.schedule.due_ns() < self.end_ns {
-                self.tally.dropped += 1;
-                open.schedule.advance();
-            }
-        }
+        self.tally.dropped += std::mem::replace(&mut self.feed, Feed::Nowhere).left();
         self.turn_while(|worker| worker.connections.iter().any(|each| !each.under_way.is_empty()));
     }
 
@@ -215,8 +179,9 @@ impl Worker {
 
     /// Waits for events until the next moment that matters, and handles them.
     fn turn(&mut self, events: &mut Vec<Event>, now_ns: u64, sweep_at_ns: u64) {
-        let wake_ns = sweep_at_ns.min(self.next_due_ns());
-        let spins = self.plan.spin && (self.is_closed() || wake_ns < now_ns + SPIN_NS);
+        let wake_ns = self.feed.next_due_ns().map_or(sweep_at_ns, |due_ns| due_ns.min(sweep_at_ns));
+        let spins =
+            self.plan.spin && (matches!(self.feed, Feed::Replies { .. }) || wake_ns < now_ns + SPIN_NS);
         let margin_ns = if self.plan.spin { SPIN_NS } else { 0 };
         let sleep_ns = if spins { 0 } else { wake_ns.saturating_sub(now_ns + margin_ns) };
         match epoll::wait(&self.epoll, spare_capacity(events), Some(&timespec(sleep_ns))) {
@@ -235,36 +200,19 @@ impl Worker {
         }
     }
 
-    fn is_closed(&self) -> bool {
-        matches!(self.feed, Feed::Replies { .. })
-    }
-
-    fn next_due_ns(&self) -> u64 {
-        match &self.feed {
-            Feed::Schedule(open) => open.schedule.due_ns().min(self.end_ns),
-            Feed::Replies { .. } => self.end_ns,
-            Feed::Nowhere => u64::MAX,
-        }
-    }
-
     /// Sends what is due by now, as far as connections are free; the rest waits.
     fn send_due(&mut self, now_ns: u64) {
         for _ in 0..DUE_BATCH {
-            let Feed::Schedule(open) = &mut self.feed else {
+            let Some(due_ns) = self.feed.take_due(now_ns) else {
                 return;
             };
-            let due_ns = open.schedule.due_ns();
-            if due_ns > now_ns || due_ns >= self.end_ns {
-                return;
-            }
-            open.schedule.advance();
             // The clock is read again: what was sent before from this batch took its time.
-            let now_ns = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let now_ns = self.now_ns();
             self.tally.pacer_late_ns.saturating_record(now_ns.saturating_sub(due_ns));
-            match open.free.pop_front() {
-                Some(index) => self.send(index, 1, due_ns, now_ns),
-                None if open.waiting.len() < WAITING_BOUND => open.waiting.push_back(due_ns),
-                None => self.tally.dropped += 1,
+            match self.feed.take_free(due_ns) {
+                Ok(Some(index)) => self.send(index, 1, due_ns, now_ns),
+                Ok(None) => {}
+                Err(Full) => self.tally.dropped += 1,
             }
         }
     }
@@ -274,37 +222,21 @@ impl Worker {
         if self.connections[index].stage != Stage::Open {
             return;
         }
-        match &mut self.feed {
-            Feed::Nowhere => {}
-            Feed::Replies { depth } => {
-                let count = depth.saturating_sub(self.connections[index].under_way.len());
-                if count > 0 && now_ns < self.end_ns {
-                    self.send(index, count, now_ns, now_ns);
-                }
-            }
-            Feed::Schedule(open) => match open.waiting.pop_front() {
-                _ if !self.connections[index].under_way.is_empty() => {}
-                Some(due_ns) => self.send(index, 1, due_ns, now_ns),
-                None => open.free.push_back(index),
-            },
+        let under_way = self.connections[index].under_way.len();
+        if let Some((count, due_ns)) = self.feed.next_for(index, under_way, now_ns) {
+            self.send(index, count, due_ns, now_ns);
         }
     }
 
     /// Writes `count` requests at once.
     fn send(&mut self, index: usize, count: usize, due_ns: u64, now_ns: u64) {
-        self.sending.clear();
-        for _ in 0..count {
-            let template = &mut self.templates[self.next_template];
-            self.next_template = (self.next_template + 1) % self.plan.requests.0.len();
-            if let Some(slot) = template.unique.clone() {
-                template.bytes[slot].copy_from_slice(self.keys.next());
-            }
-            self.sending.extend_from_slice(&template.bytes);
-            let head_only = template.bytes.starts_with(b"HEAD ");
-            self.connections[index].under_way.push_back(UnderWay { due_ns, sent_ns: now_ns, head_only });
-        }
+        self.outbox.clear();
         let connection = &mut self.connections[index];
-        let sent = connection.send(&self.sending).and_then(|()| connection.watch(&self.epoll, index));
+        for _ in 0..count {
+            let head_only = self.outbox.add_next();
+            connection.under_way.push_back(UnderWay { due_ns, sent_ns: now_ns, head_only });
+        }
+        let sent = connection.send(self.outbox.bytes()).and_then(|()| connection.watch(&self.epoll, index));
         if sent.is_err() {
             self.lose(index, |errors| &mut errors.reset, now_ns);
         }
@@ -383,9 +315,7 @@ impl Worker {
     }
 
     fn reopen(&mut self, index: usize, now_ns: u64) {
-        if let Feed::Schedule(open) = &mut self.feed {
-            open.free.retain(|free| *free != index);
-        }
+        self.feed.forget(index);
         let connection = &mut self.connections[index];
         let begun =
             connection.reopen(self.plan.address, now_ns).and_then(|()| connection.watch(&self.epoll, index));

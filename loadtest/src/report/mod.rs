@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Pace, Plan};
 use crate::seen::{Errors, Seen};
+use crate::stats::suffices;
 
-/// Samples that must lie beyond a percentile before it is stated: with fewer, another run would give another
-/// figure. So p99 takes 1,000 samples and p99.9 takes 10,000.
-const SAMPLES_BEYOND: f64 = 10.0;
+/// Above this part of the response p99, a reader is told how late the client's own schedule was.
+const LATE_SHARE_TOLD: f64 = 0.1;
 
 /// A run as its JSON shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl RunReport {
             dropped: seen.dropped,
             response_us: Percentiles::of(&seen.response_ns),
             service_us: Percentiles::of(&seen.service_ns),
-            pacer_late_us: PacerLate { p99: percentile_us(&seen.pacer_late_ns, 0.99) },
+            pacer_late_us: PacerLate { p99: percentile_us(&seen.pacer_late_ns, 99.0) },
             client_limited: seen.client_limited.is_some(),
             client_limited_because: seen.client_limited.clone(),
             elapsed_s: seen.elapsed.as_secs_f64(),
@@ -117,6 +117,19 @@ impl RunReport {
             server,
         }
     }
+
+    /// What a reader must know of the response times, short of the verdict that they are the client's: how much of
+    /// them may be its own lateness, if that is visible.
+    pub fn late_note(&self) -> Option<String> {
+        let share = self.pacer_late_us.p99? / self.response_us.p99?;
+        let is_told = share > LATE_SHARE_TOLD && !self.client_limited;
+        is_told.then(|| {
+            format!(
+                "the client's own schedule was late by {:.0} % of the response p99; service times are free of it",
+                share * 100.0
+            )
+        })
+    }
 }
 
 impl Percentiles {
@@ -124,21 +137,19 @@ impl Percentiles {
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^52")]
     pub fn of(times_ns: &Histogram<u64>) -> Self {
         Self {
-            p50: percentile_us(times_ns, 0.5),
-            p90: percentile_us(times_ns, 0.9),
-            p99: percentile_us(times_ns, 0.99),
-            p999: percentile_us(times_ns, 0.999),
+            p50: percentile_us(times_ns, 50.0),
+            p90: percentile_us(times_ns, 90.0),
+            p99: percentile_us(times_ns, 99.0),
+            p999: percentile_us(times_ns, 99.9),
             max: (!times_ns.is_empty()).then(|| times_ns.max() as f64 / 1_000.0),
         }
     }
 }
 
-/// A quantile of nanoseconds, in microseconds; none unless ten samples lie beyond it.
-#[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds of a run are below 2^52")]
-pub fn percentile_us(times_ns: &Histogram<u64>, quantile: f64) -> Option<f64> {
-    // A part of a sample is forgiven, so that 1,000 samples do for p99 although 1 - 0.99 is no exact f64.
-    let beyond = times_ns.len() as f64 * (1.0 - quantile) + 1e-6;
-    (beyond >= SAMPLES_BEYOND).then(|| times_ns.value_at_quantile(quantile) as f64 / 1_000.0)
+/// A percentile (0 to 100) of nanoseconds, in microseconds; none unless samples suffice.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^52")]
+pub fn percentile_us(times_ns: &Histogram<u64>, percentile: f64) -> Option<f64> {
+    suffices(times_ns.len(), percentile).then(|| times_ns.value_at_percentile(percentile) as f64 / 1_000.0)
 }
 
 #[cfg(test)]
@@ -190,6 +201,17 @@ pub(crate) mod tests {
         assert_eq!((of(19).p50, of(999).p99, of(0).max), (None, None, None));
         assert_eq!((of(1_000).p99.map(f64::round), of(1_000).p999), (Some(990.0), None));
         assert!(of(20).p50.is_some() && of(10_000).p999.is_some());
+    }
+
+    #[test]
+    fn lateness_is_told_above_a_tenth_of_the_response_time() {
+        let with = |late_us, client_limited| {
+            let pacer_late_us = PacerLate { p99: Some(late_us) };
+            RunReport { pacer_late_us, client_limited, ..report() }.late_note()
+        };
+        assert_eq!((with(98.0, false), with(200.0, true)), (None, None));
+        assert!(with(200.0, false).unwrap().contains("20 % of the response p99"));
+        assert_eq!(RunReport { client_limited: false, ..report() }.late_note(), None);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub fn run(report: &RunReport) -> String {
         let (cpu, rss) = (figure(server.cpu_us_per_request), figure(server.rss_mib));
         let _ = writeln!(text, "  server              {cpu} µs CPU a request, {rss} MiB");
     }
+    if let Some(note) = report.late_note() {
+        let _ = writeln!(text, "  NOTE: {note}");
+    }
     if let Some(why) = &report.client_limited_because {
         let _ = writeln!(text, "  CLIENT-LIMITED: {why}");
     }
