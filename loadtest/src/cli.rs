@@ -54,13 +54,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "PER_SECOND", group = "pace")]
     pub rate: Option<f64>,
     /// Spreads the moments of an open loop as a Poisson process does.
-    #[arg(long, requires = "rate")]
+    #[arg(long, conflicts_with = "closed")]
     pub poisson: bool,
     /// Closed loop: each connection sends when it has its reply.
     #[arg(long, group = "pace")]
     pub closed: bool,
     /// Requests under way on each connection of a closed loop.
-    #[arg(long, default_value_t = 1, requires = "closed", value_name = "N")]
+    #[arg(long, default_value_t = 1, conflicts_with = "rate", value_name = "N")]
     pub depth: usize,
     /// How long, such as 10s, 500ms or 2m.
     #[arg(long, value_parser = humantime::parse_duration)]
