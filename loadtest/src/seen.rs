@@ -28,7 +28,7 @@ pub struct Seen {
     /// CPU time that the client's threads used, as a share of the cores they had.
     pub client_cpu_share: f64,
     /// Whether every client thread was allowed to run before others of the host; without, a server on the same
-    /// cores can delay the client. Never asked for when it spins.
+    /// cores can delay the client. Asked for in an open loop that sleeps, and only there.
     pub priority_raised: bool,
     /// Why the client and not the server set the figures, if so.
     pub client_limited: Option<String>,

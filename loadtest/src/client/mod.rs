@@ -81,6 +81,7 @@ impl Client {
     pub fn run(&mut self, duration: Duration) -> Seen {
         let Self { plan, workers } = self;
         let (cores, spins) = (&plan.cores, plan.spin);
+        let has_schedule = matches!(plan.pace, Pace::Open { .. });
         let start = Instant::now();
         let parts: Vec<Tally> = scope(|scope| {
             let threads: Vec<_> = workers
@@ -89,7 +90,7 @@ impl Client {
                 .map(|(index, worker)| {
                     let core = cores.get(index).copied();
                     scope.spawn(move || {
-                        let granted = thread::prepare(core, spins);
+                        let granted = thread::prepare(core, has_schedule, spins);
                         worker.run(start, duration, granted)
                     })
                 })

@@ -116,8 +116,9 @@ impl<'a> Tally<'a> {
         let engines =
             self.named().filter_map(|(name, row)| Some((format!("engine of {name}"), row.engine.clone()?)));
         let raised = self.rows.iter().filter_map(|row| row.client_raised).reduce(|one, other| one && other);
-        let priority =
-            raised.map(|raised| if raised { "raised" } else { "as usual: raising it was refused" });
+        let priority = raised.map(|raised| {
+            if raised { "raised" } else { "as usual: not asked for in this scenario, or refused" }
+        });
         engines.chain(priority.map(|text| ("client priority".to_owned(), text.to_owned()))).collect()
     }
 
