@@ -36,7 +36,7 @@ pub struct Scenario {
 /// Who runs where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// The server on one core with one worker, the client on another, where it may spin.
+    /// The server on one core with one worker, the client on another, where it spins if it has a schedule.
     Apart,
     /// Both on all cores; the client never spins.
     Shared,
@@ -121,7 +121,8 @@ pub enum ScenarioError {
 }
 
 /// Subjects of the serving scenarios unless told otherwise.
-const SERVING: &[&str] = &["ringledger", "ringledger-spin", "ringledger-epoll", "axum", "axum-bare", "floor"];
+const SERVING: &[&str] =
+    &["ringledger", "ringledger-spin", "ringledger-epoll", "axum", "axum-bare", "hyper-epoll", "floor"];
 /// Subjects of the scenarios that touch the ledger.
 const LEDGER: &[&str] = &["ringledger", "ringledger-epoll", "axum", "axum-lane"];
 

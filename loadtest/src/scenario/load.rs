@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use super::{Cores, Place, Scenario, ScenarioError, Span, Work, ledger};
+use super::{Cores, Scenario, ScenarioError, Span, Work, ledger};
 use crate::client::{Client, ClientError};
 use crate::plan::{Arrivals, Pace, Plan, Requests, Template};
 use crate::requests;
@@ -57,7 +57,8 @@ pub fn prepare(
         expected_status: 200,
         timeout: TIMEOUT,
         cores: cores.client.clone(),
-        spin: scenario.place == Place::Apart,
+        // As wrk and real callers, which sleep until their reply comes; a schedule alone is worth a core.
+        spin: false,
     };
     let mut beside = None;
     let main = match scenario.work {
@@ -66,7 +67,10 @@ pub fn prepare(
         }
         Work::HalfOfCeiling { path, connections } => {
             let plan = closed(vec![checked(running, path)?], connections, 1);
-            rate_per_s.map_or_else(|| plan.clone(), |rate_per_s| open(plan.clone(), rate_per_s))
+            match rate_per_s {
+                Some(rate_per_s) => Plan { spin: true, ..open(plan, rate_per_s) },
+                None => plan,
+            }
         }
         Work::Mixed => {
             beside = Some(closed(vec![checked(running, "/cpu?ms=20")?], HEAVY_CONNECTIONS, 1));
