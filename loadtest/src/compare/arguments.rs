@@ -183,7 +183,7 @@ mod tests {
     fn a_scenario_alone_is_enough() {
         let options = options("--scenario mixed").expect("options");
         let names: Vec<_> = options.subjects.iter().map(|subject| subject.name).collect();
-        assert_eq!(names, ["ringledger", "axum", "axum-blocking"]);
+        assert_eq!(names, ["ringledger", "ringledger-epoll", "axum", "axum-blocking"]);
         assert_eq!((options.rounds, options.duration, options.build), (5, Duration::from_secs(5), true));
     }
 

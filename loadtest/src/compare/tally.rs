@@ -383,6 +383,8 @@ mod tests {
                 "axum: errors of the work beside it: 9 of another status",
                 "axum: 7 requests were due and never sent",
                 "axum: too few samples for p99 and p99.9",
+                "2 rounds: the intervals are hardly more than the lowest and the highest round, and cover less than \
+                 they claim to",
             ]
         );
     }

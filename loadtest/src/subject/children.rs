@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// How long a subject may take to drain before it is killed. Its connections are closed by then, so a drain takes
 /// milliseconds; this bounds the wait for one that hangs.
 const DRAIN_BOUND: Duration = Duration::from_secs(15);
+
+/// How often a directory is removed that does not stay empty. Bounds the end of the tester.
+const REMOVALS: usize = 100;
 
 /// Between two looks at a process that is ending.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -75,14 +78,23 @@ impl Children {
     pub fn exit(&self, code: i32) -> ! {
         let mut state = self.lock();
         end_all(&mut state.processes);
-        for scratch in state.scratch.iter().filter_map(Weak::upgrade) {
-            let _ = fs::remove_dir_all(scratch.path());
-        }
+        state.scratch.iter().filter_map(Weak::upgrade).for_each(|scratch| remove(scratch.path()));
         std::process::exit(code)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a directory, again while another thread still puts a file into it: that one ends with its next step, which is
+/// to start a process.
+fn remove(directory: &Path) {
+    for _ in 0..REMOVALS {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => thread::sleep(LOOK_EVERY),
+            Ok(()) | Err(_) => return,
+        }
     }
 }
 
