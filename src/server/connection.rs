@@ -226,11 +226,12 @@ mod tests {
         size_of::<F>()
     }
 
-    /// The task of a parked connection is most of what it holds.
+    /// The task of a parked connection is most of what it holds. 16 bytes of it are for features of tokio that others in
+    /// the workspace ask for.
     #[test]
     fn a_parked_connection_is_a_small_task() {
         let on_ring = size_of_future(serve::<RingStream>);
         let on_epoll = size_of_future(serve::<EpollStream>);
-        assert!(on_ring <= 664 && on_epoll <= 664, "{on_ring} and {on_epoll} bytes");
+        assert!(on_ring <= 680 && on_epoll <= 680, "{on_ring} and {on_epoll} bytes");
     }
 }
