@@ -15,6 +15,7 @@ use crate::cli::RunArgs;
 use crate::client::{Client, ClientError};
 use crate::environment;
 use crate::plan::{Arrivals, Pace, Plan, Requests, Template};
+use crate::probe::Probe;
 use crate::report::{RunReport, ServerUse, hgrm, html, json};
 use crate::requests::{self, RequestError};
 use crate::seen::Seen;
@@ -83,9 +84,9 @@ pub fn run(args: &RunArgs) -> Result<RunReport, RunError> {
     if let Some(duration) = args.warm_up {
         watched(&mut client, duration, "warm-up");
     }
-    let cpu_before = args.server_pid.and_then(cpu_ticks);
+    let probe = args.server_pid.and_then(|pid| Probe::begin(pid).ok());
     let seen = watched(&mut client, args.duration, "run");
-    let server = args.server_pid.map(|pid| server_use(pid, cpu_before, &seen));
+    let server = args.server_pid.map(|_| server_use(probe, &seen));
     let report = RunReport::new(&args.url, &scenario(&plan), &plan, &seen, server);
     write(args.json.as_ref(), || Ok(json::run(&report)? + "\n"))?;
     write(args.hgrm.as_ref(), || Ok(hgrm::distribution(&seen.response_ns)))?;
@@ -204,39 +205,17 @@ fn bar(duration: Duration, what: &str) -> ProgressBar {
         .with_prefix(humantime::format_duration(duration).to_string())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "ticks, pages and requests are far below 2^52")]
-fn server_use(pid: u32, cpu_before: Option<u64>, seen: &Seen) -> ServerUse {
-    let ticks = cpu_ticks(pid).zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
-    let tick_us = 1e6 / rustix::param::clock_ticks_per_second() as f64;
-    let page_mib = rustix::param::page_size() as f64 / (1024.0 * 1024.0);
-    let pages = stat(pid).and_then(|stat| field(&stat, RSS_FIELD));
+/// What `probe` tells of the server; nothing of one that is gone.
+#[expect(clippy::cast_precision_loss, reason = "requests are far below 2^52")]
+fn server_use(probe: Option<Probe>, seen: &Seen) -> ServerUse {
+    let spent = probe.and_then(|probe| probe.end().ok());
     ServerUse {
-        cpu_us_per_request: ticks
+        cpu_us_per_request: spent
             .filter(|_| seen.ok > 0)
-            .map(|ticks| ticks as f64 * tick_us / seen.ok as f64),
-        rss_mib: pages.map(|pages| pages as f64 * page_mib),
+            .map(|spent| spent.cpu.as_secs_f64() * 1e6 / seen.ok as f64),
+        rss_mib: spent.map(|spent| spent.rss_mib),
         syscalls_per_request: None,
     }
-}
-
-/// Fields of `/proc/PID/stat` as `proc_pid_stat(5)` counts them: time in user mode, in the kernel, resident pages.
-const UTIME_FIELD: usize = 14;
-const STIME_FIELD: usize = 15;
-const RSS_FIELD: usize = 24;
-
-fn cpu_ticks(pid: u32) -> Option<u64> {
-    let stat = stat(pid)?;
-    Some(field(&stat, UTIME_FIELD)? + field(&stat, STIME_FIELD)?)
-}
-
-fn stat(pid: u32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
-}
-
-/// A field after the command's name, which stands in brackets and may hold anything.
-fn field(stat: &str, number: usize) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -253,12 +232,5 @@ mod tests {
         for bad in ["https://a/", "a", "http://", "http://u@a/", "http:///x", "http://:80/"] {
             assert_eq!(parts(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn fields_of_a_process_are_counted_after_its_name() {
-        let stat = "7 (a) b c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21";
-        assert_eq!(field(stat, UTIME_FIELD), Some(11));
-        assert_eq!(field(stat, RSS_FIELD), Some(21));
     }
 }

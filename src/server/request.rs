@@ -135,8 +135,7 @@ impl Exchanges {
         let now = Instant::now();
         under_way.end(now);
         let mut response = self.leave(&record, reply, closes, now);
-        reply::recycle(head.headers);
-        response.headers_mut().insert(REQUEST_ID, id);
+        name(&mut response, id, head.headers);
         Answering::Made(Some(response))
     }
 
@@ -176,8 +175,7 @@ impl Exchanges {
         let now = Instant::now();
         under_way.end(now);
         let mut response = self.leave(&record, reply, closes, now);
-        reply::recycle(arrived.head.headers);
-        response.headers_mut().insert(REQUEST_ID, arrived.id);
+        name(&mut response, arrived.id, arrived.head.headers);
         response
     }
 
@@ -279,6 +277,12 @@ impl Exchanges {
         }
         response
     }
+}
+
+/// Gives a response its request's id, once nothing borrows from the request; the request's fields are done with.
+fn name(response: &mut Response<ReplyBody>, id: HeaderValue, fields: HeaderMap) {
+    reply::recycle(fields);
+    response.headers_mut().insert(REQUEST_ID, id);
 }
 
 /// What a head asks for.

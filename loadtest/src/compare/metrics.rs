@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::probe::Spent;
+use crate::report::{micros, percentile_us};
 use crate::seen::Seen;
-use crate::stats::suffices;
 
 /// A value for each metric of a block.
 pub(super) type Values = BTreeMap<String, f64>;
@@ -38,16 +38,16 @@ pub(super) fn values(main: &Seen, beside: Option<&Seen>, spent: Spent) -> Values
     }
     percentiles(&mut put, "response_us", &main.response_ns);
     percentiles(&mut put, "service_us", &main.service_ns);
-    if suffices(main.pacer_late_ns.len(), 99.0) {
-        put("pacer_late_us.p99", micros(main.pacer_late_ns.value_at_percentile(99.0)));
+    if let Some(late_us) = percentile_us(&main.pacer_late_ns, 99.0) {
+        put("pacer_late_us.p99", late_us);
     }
     values
 }
 
 fn percentiles(put: &mut impl FnMut(&str, f64), prefix: &str, times_ns: &Histogram<u64>) {
     for (name, percentile) in PERCENTILES {
-        if suffices(times_ns.len(), percentile) {
-            put(&format!("{prefix}.{name}"), micros(times_ns.value_at_percentile(percentile)));
+        if let Some(time_us) = percentile_us(times_ns, percentile) {
+            put(&format!("{prefix}.{name}"), time_us);
         }
     }
     if !times_ns.is_empty() {
@@ -68,11 +68,6 @@ pub(super) fn replies(main: &Seen, beside: Option<&Seen>) -> u64 {
 /// How many for each request.
 pub(super) fn each(total: u64, requests: u64) -> f64 {
     count(total) / count(requests.max(1))
-}
-
-/// Nanoseconds as microseconds.
-pub(super) fn micros(ns: u64) -> f64 {
-    count(ns) / 1e3
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds far below 2^52")]

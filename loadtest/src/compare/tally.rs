@@ -6,19 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use hdrhistogram::Histogram;
 
 use super::Options;
-use super::metrics::{CLIENT_LIMITED, Values, micros};
+use super::metrics::{CLIENT_LIMITED, Values};
 use crate::comparison::{Comparison, Interval, Moment, Plot};
+use crate::report::curve;
 use crate::seen::{Errors, Seen};
-use crate::stats::{ROUNDS_FOR_FINE_INTERVALS, interval, suffices};
+use crate::stats::{ROUNDS_FOR_FINE_INTERVALS, interval};
 
 /// Metrics whose ratio says nothing about a subject.
 const NOT_COMPARED: [&str; 5] = ["errors", "dropped", "ok", CLIENT_LIMITED, "client_cpu_share"];
-
-/// The percentiles that a curve is drawn through.
-const DRAWN: [f64; 20] = [
-    0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95,
-    99.99, 99.995, 99.999,
-];
 
 /// The percentiles of the report, as they are named there.
 const TOLD: [(&str, &str); 3] = [("p90", "p90"), ("p99", "p99"), ("p999", "p99.9")];
@@ -86,7 +81,7 @@ impl<'a> Tally<'a> {
     pub(super) fn saw(&mut self, subject: usize, seen: Seen) {
         let row = &mut self.rows[subject];
         row.errors = sum(row.errors, seen.errors);
-        row.timeline = timeline(&seen);
+        row.timeline = curve::timeline(&seen);
         row.client_raised = Some(seen.priority_raised && row.client_raised != Some(false));
         row.limited = seen.client_limited.or(row.limited.take());
         match &mut row.response_ns {
@@ -223,10 +218,7 @@ impl Row {
     }
 
     fn plot(&self) -> Plot {
-        let percentiles = self.response_ns.as_ref().map_or_else(Vec::new, |times| {
-            let drawn = DRAWN.iter().filter(|&&percentile| suffices(times.len(), percentile));
-            drawn.map(|&percentile| (percentile, micros(times.value_at_percentile(percentile)))).collect()
-        });
+        let percentiles = self.response_ns.as_ref().map_or_else(Vec::new, curve::percentiles);
         Plot { percentiles, timeline: self.timeline.clone() }
     }
 
@@ -284,16 +276,6 @@ fn causes(errors: Errors) -> String {
     let some: Vec<_> =
         all.iter().filter(|(count, _)| *count > 0).map(|(count, cause)| format!("{count} {cause}")).collect();
     some.join(", ")
-}
-
-fn timeline(seen: &Seen) -> Vec<Moment> {
-    let moments = seen.timeline.iter().map(|stretch| Moment {
-        at_s: stretch.at_s,
-        ok_per_s: stretch.ok_per_s,
-        p50_us: micros(stretch.p50_ns),
-        p99_us: micros(stretch.p99_ns),
-    });
-    moments.collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What is told of a run: the figures that its reports share. [`text`] is for people, [`json`] for programs,
-//! [`hgrm`] for plotters of `HdrHistogram`; [`comparison`] and [`html`] show several runs side by side. Knows nothing
+//! [`hgrm`] for plotters of `HdrHistogram`, [`curve`] for drawings; [`comparison`] and [`html`] show several runs side by side. Knows nothing
 //! of how a run comes about.
 
 pub mod comparison;
+pub mod curve;
 pub mod hgrm;
 pub mod html;
 pub mod json;
@@ -134,22 +135,26 @@ impl RunReport {
 
 impl Percentiles {
     /// Of a distribution of nanoseconds.
-    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^52")]
     pub fn of(times_ns: &Histogram<u64>) -> Self {
         Self {
             p50: percentile_us(times_ns, 50.0),
             p90: percentile_us(times_ns, 90.0),
             p99: percentile_us(times_ns, 99.0),
             p999: percentile_us(times_ns, 99.9),
-            max: (!times_ns.is_empty()).then(|| times_ns.max() as f64 / 1_000.0),
+            max: (!times_ns.is_empty()).then(|| micros(times_ns.max())),
         }
     }
 }
 
 /// A percentile (0 to 100) of nanoseconds, in microseconds; none unless samples suffice.
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^52")]
 pub fn percentile_us(times_ns: &Histogram<u64>, percentile: f64) -> Option<f64> {
-    suffices(times_ns.len(), percentile).then(|| times_ns.value_at_percentile(percentile) as f64 / 1_000.0)
+    suffices(times_ns.len(), percentile).then(|| micros(times_ns.value_at_percentile(percentile)))
+}
+
+/// Nanoseconds as microseconds.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^52")]
+pub fn micros(ns: u64) -> f64 {
+    ns as f64 / 1_000.0
 }
 
 #[cfg(test)]

@@ -5,18 +5,11 @@ use std::env;
 
 use hdrhistogram::Histogram;
 
-use crate::comparison::Moment;
 use crate::environment::{Cost, of_host};
 use crate::report::html::RunPage;
-use crate::report::{RunReport, percentile_us};
+use crate::report::{RunReport, curve, micros};
 use crate::scenario::Cores;
 use crate::seen::Seen;
-
-/// The percentiles that the curves are drawn through, closer together the nearer they are to 100.
-const DRAWN: [f64; 19] = [
-    0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95,
-    99.99, 99.999,
-];
 
 /// Where a run takes place, from before it begins.
 #[derive(Debug)]
@@ -51,9 +44,9 @@ pub(super) fn of(report: &RunReport, seen: &Seen, host: Host) -> RunPage {
         offered_rps: report.offered_rps,
         achieved_rps: report.achieved_rps,
         counts: counts(report),
-        response_us: curve(&seen.response_ns),
-        service_us: curve(&seen.service_ns),
-        timeline: timeline(seen),
+        response_us: with_max(&seen.response_ns),
+        service_us: with_max(&seen.service_ns),
+        timeline: curve::timeline(seen),
         warnings,
     }
 }
@@ -72,23 +65,10 @@ fn counts(report: &RunReport) -> Vec<(String, u64)> {
     all.map(|(name, count)| (name.to_owned(), count)).into()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^52")]
-fn curve(times_ns: &Histogram<u64>) -> Vec<(f64, f64)> {
-    let drawn =
-        DRAWN.iter().filter_map(|&percentile| Some((percentile, percentile_us(times_ns, percentile)?)));
-    let max = (!times_ns.is_empty()).then(|| (100.0, times_ns.max() as f64 / 1_000.0));
-    drawn.chain(max).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "nanoseconds of an hour are below 2^52")]
-fn timeline(seen: &Seen) -> Vec<Moment> {
-    let moments = seen.timeline.iter().map(|stretch| Moment {
-        at_s: stretch.at_s,
-        ok_per_s: stretch.ok_per_s,
-        p50_us: stretch.p50_ns as f64 / 1_000.0,
-        p99_us: stretch.p99_ns as f64 / 1_000.0,
-    });
-    moments.collect()
+/// The curve, with the longest time at its end.
+fn with_max(times_ns: &Histogram<u64>) -> Vec<(f64, f64)> {
+    let max = (!times_ns.is_empty()).then(|| (100.0, micros(times_ns.max())));
+    curve::percentiles(times_ns).into_iter().chain(max).collect()
 }
 
 /// A page is passed on, so it keeps no secrets: a header that carries one is shown without its value.
@@ -119,9 +99,9 @@ mod tests {
     fn a_curve_ends_where_samples_do_and_with_the_maximum() {
         let mut times = Histogram::<u64>::new(3).unwrap();
         (1..=1_000).for_each(|n| times.record(n * 1_000).unwrap());
-        let percentiles: Vec<_> = curve(&times).into_iter().map(|(percentile, _)| percentile).collect();
+        let percentiles: Vec<_> = with_max(&times).into_iter().map(|(percentile, _)| percentile).collect();
         assert_eq!(percentiles[percentiles.len() - 2..], [99.0, 100.0]);
-        assert_eq!(curve(&Histogram::new(3).unwrap()), []);
+        assert_eq!(with_max(&Histogram::new(3).unwrap()), []);
     }
 
     #[test]
