@@ -161,6 +161,11 @@ impl Cluster {
         self.site.port
     }
 
+    /// Ids of the server's processes at this moment.
+    pub fn processes(&self) -> Vec<u32> {
+        processes::inside(&self.site.data()).into_iter().map(|id| id.as_raw().unsigned_abs()).collect()
+    }
+
     /// What the server has logged so far.
     pub fn log(&self) -> String {
         self.site.log()
