@@ -38,5 +38,6 @@ mod standby;
 pub use binaries::{Binaries, NoPostgres};
 pub use cluster::{Cluster, ClusterOptions, Rows, StopMode};
 pub use error::Error;
+pub use postgres::Client;
 pub use proxy::{CommitLoss, Proxy, Sprung};
 pub use standby::Replication;

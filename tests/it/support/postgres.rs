@@ -1,0 +1,35 @@
+//! Databases for tests. One cluster serves all that do not break theirs.
+
+use std::sync::OnceLock;
+
+use throwaway_postgres::{Cluster, ClusterOptions};
+
+use super::Server;
+
+/// The deadline of requests, so that a test need not wait for the default one.
+pub(crate) const DEADLINE_MS: u64 = 5_000;
+
+/// The cluster that tests share. Enough connections for all cores' pools of the tests that run at once.
+pub(crate) fn shared_cluster() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| new_cluster(&[("max_connections", "300")]))
+}
+
+/// A cluster that a test may break.
+pub(crate) fn new_cluster(settings: &[(&str, &str)]) -> Cluster {
+    let options = ClusterOptions::new();
+    let set = |options: ClusterOptions, (name, value): &(&str, &str)| options.setting(name, value);
+    Cluster::start(&settings.iter().fold(options, set)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A server with a ledger in the database at `url`.
+pub(crate) fn serve_on(url: &str) -> Server {
+    serve_on_set(url, &[])
+}
+
+/// The same with further settings.
+pub(crate) fn serve_on_set(url: &str, settings: &[(&str, &str)]) -> Server {
+    let deadline = DEADLINE_MS.to_string();
+    let own = [("store.url", url), ("limits.request_timeout_ms", &deadline)];
+    Server::start_set(&[], &[&own, settings].concat())
+}
