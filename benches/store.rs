@@ -112,7 +112,7 @@ impl Ledger {
     fn commit(&mut self, commands: &[Command]) -> Vec<Outcome> {
         let micros = jiff::Timestamp::now().as_microsecond();
         let now = Timestamp::from_micros(micros).expect("a time of this age");
-        self.runtime.block_on(self.writer.commit(commands, now)).expect("a commit")
+        self.runtime.block_on(self.writer.commit(commands, &|| now)).expect("a commit")
     }
 
     /// Commits batches of `size` for a round.

@@ -6,6 +6,7 @@
 
 mod reload;
 mod signals;
+mod store;
 mod workers;
 
 use std::net::{SocketAddr, TcpListener};
@@ -18,6 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::reload::reload_live;
 use self::signals::{Signals, Wish};
+pub use self::store::location;
+use self::store::{accept, serving_location};
 use self::workers::{busy_poll, worker_cores};
 use crate::api::{Api, routes};
 use crate::config::{AccessLog, IoMode, Live, Settings};
@@ -27,7 +30,7 @@ use crate::server::{Stage, Worker, WorkerError};
 use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
 use crate::services::{PostingLane, Services, SigningKey, Tokens};
-use crate::store::{Location, Store};
+use crate::store::Store;
 use crate::telemetry::access::Sampling;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::{CoreMetrics, Metrics};
@@ -48,17 +51,6 @@ fn failed(error: impl std::fmt::Display) -> AppFailure {
     AppFailure::Failed(error.to_string())
 }
 
-/// Where the settings keep the ledger.
-pub fn location(settings: &Settings) -> Result<Location, AppFailure> {
-    match &settings.store.url {
-        None => Ok(Location::Sqlite { directory: settings.store.data_dir.clone() }),
-        Some(_) => Err(AppFailure::Configuration(
-            "store.url: Postgres is not supported yet; leave it out to use SQLite in the data directory"
-                .into(),
-        )),
-    }
-}
-
 /// The key that signs tokens: the configured file, or the data directory's own, made when it is missing.
 pub fn signing_key(settings: &Settings) -> Result<SigningKey, AppFailure> {
     let key = match &settings.auth.key_file {
@@ -74,10 +66,11 @@ pub type Reload<'a> = &'a dyn Fn() -> Result<Settings, String>;
 /// Runs the server until a signal ends it.
 pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Result<(), AppFailure> {
     let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
-    let location = location(settings)?;
+    let location = serving_location(settings, choice.engine)?;
     let lock = location.lock().map_err(failed)?;
-    let store = Store::open(&location).map_err(failed)?;
+    let store = Store::open(&location).map_err(store::refused)?;
     let key = signing_key(settings)?;
+    accept(&store, &key)?;
     let cores = worker_cores(settings)?;
     raise_file_limit(settings, cores.len());
     if let Err(error) = runtime::keep_pages_small() {
@@ -151,7 +144,7 @@ fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListe
 
 fn start_lane(store: &Store, settings: &Settings) -> Result<(PostingLane, LaneThread), AppFailure> {
     let writer = store.writer().map_err(failed)?;
-    PostingLane::start(writer, settings.limits.lane_queue).map_err(failed)
+    PostingLane::start(writer, settings.limits.lane_queue, settings.limits.lane_batch).map_err(failed)
 }
 
 /// One thread a core: more idle-class threads a core would cost the light requests their tail.

@@ -130,7 +130,7 @@ fn add_user(settings: &Settings, command: &UserAdd) -> Result<(), AppFailure> {
     let mut writer =
         Store::open(&app::location(settings)?).and_then(|store| store.writer()).map_err(failed)?;
     let command = register_command(username, role, hash_password(&password).map_err(failed)?);
-    let outcomes = block_on(writer.commit(&[command], now()))?.map_err(failed)?;
+    let outcomes = block_on(writer.commit(&[command], &now))?.map_err(failed)?;
     writer.close().map_err(failed)?;
     match outcomes.into_iter().next() {
         Some(Outcome::Registered(user)) => {

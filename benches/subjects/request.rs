@@ -202,7 +202,8 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
     let location = Location::Sqlite { directory: directory.to_owned() };
     let store = Store::open(&location).expect("a fresh store");
     let writer = store.writer().expect("a writer");
-    let (lane, _ends_by_itself) = PostingLane::start(writer, settings.limits.lane_queue).expect("a lane");
+    let (lane, _ends_by_itself) =
+        PostingLane::start(writer, settings.limits.lane_queue, settings.limits.lane_batch).expect("a lane");
     let (pool, threads) =
         CpuPool::start(NonZeroUsize::MIN, settings.limits.cpu_queue, |_| ()).expect("a pool");
     let key = SigningKey::read_or_make(&directory.join("key")).expect("a key");

@@ -311,6 +311,7 @@ impl From<StoreError> for AppError {
             StoreError::Corrupt(_) => Self::Internal(error.to_string()),
             StoreError::Unavailable(_)
             | StoreError::Schema(_)
+            | StoreError::Unfit(_)
             | StoreError::InUse(_)
             | StoreError::Open { .. } => Self::StoreUnavailable(error.to_string()),
         }

@@ -36,9 +36,14 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 23] = [
+const BOUNDS: [Bound; 29] = [
     bound("server.backlog", 1, 65_535, "connections"),
     bound("server.accept_back_off_ms", 1, 10_000, "ms"),
+    bound("store.connections_per_core", 1, 64, "connections"),
+    bound("store.connect_timeout_ms", 10, MINUTE_MS, "ms"),
+    bound("store.acquire_timeout_ms", 10, MINUTE_MS, "ms"),
+    bound("store.statement_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
+    bound("store.commit_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("auth.token_ttl_s", 1, TOKEN_TTL_MAX_S as u64, "s"),
     bound("runtime.workers", 1, WORKERS_MAX as u64, "threads"),
     bound("runtime.busy_poll_us", 1, 1_000_000, "µs"),
@@ -56,6 +61,7 @@ const BOUNDS: [Bound; 23] = [
     bound("limits.write_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("limits.request_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("limits.lane_queue", 1, 1_048_576, "commands"),
+    bound("limits.lane_batch", 1, 65_536, "commands"),
     bound("limits.cpu_queue", 1, 65_536, "jobs"),
     bound("limits.in_flight_per_core", 1, 1_000_000, "requests"),
     bound("limits.connections_per_core", 1, 1_000_000, "connections"),
@@ -87,7 +93,7 @@ pub(super) fn allowed(key: &str) -> String {
     }
     match key {
         "server.listen" => "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into(),
-        "store.url" => "postgres://user:password@host:port/database".into(),
+        "store.url" | "store.replica_url" => "postgres://user:password@host:port/database".into(),
         "runtime.io" => IoMode::WORDS.join(", "),
         "runtime.busy_poll" => BusyPoll::WORDS.join(", "),
         "log.level" => LogLevel::WORDS.join(", "),

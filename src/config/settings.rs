@@ -69,11 +69,38 @@ pub struct Store {
     /// `data_dir`.
     /// Also read from `DATABASE_URL`.
     pub url: Option<StoreUrl>,
+    /// A Postgres standby that may lag behind: histories and `verify` are
+    /// read there, everything else at `url`. Default absent.
+    pub replica_url: Option<StoreUrl>,
+    /// Postgres connections that each core reads through; each carries many
+    /// requests at once. Default 2.
+    pub connections_per_core: usize,
+    /// Milliseconds for connecting to one Postgres server, unless the URL has
+    /// `connect_timeout`. Default 2000.
+    pub connect_timeout_ms: u64,
+    /// Milliseconds that a request waits for a Postgres connection; then 503.
+    /// Default 2000.
+    pub acquire_timeout_ms: u64,
+    /// Milliseconds that a query may take at Postgres; then 503.
+    /// Default 5000.
+    pub statement_timeout_ms: u64,
+    /// Milliseconds that a batch of postings may take at Postgres, with all
+    /// that it is tried again; then 503. Default 5000.
+    pub commit_timeout_ms: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { data_dir: PathBuf::from("./data"), url: None }
+        Self {
+            data_dir: PathBuf::from("./data"),
+            url: None,
+            replica_url: None,
+            connections_per_core: 2,
+            connect_timeout_ms: 2000,
+            acquire_timeout_ms: 2000,
+            statement_timeout_ms: 5000,
+            commit_timeout_ms: 5000,
+        }
     }
 }
 
@@ -198,6 +225,10 @@ pub struct Limits {
     pub request_timeout_ms: u64,
     /// Commands that wait for the posting lane; beyond it 503. Default 8192.
     pub lane_queue: usize,
+    /// Commands that the posting lane commits together at most: the bound of
+    /// one commit's time, and with it of what a newcomer waits for.
+    /// Default 4096.
+    pub lane_batch: usize,
     /// Jobs that wait for the CPU pool; beyond it 503. Default 256.
     pub cpu_queue: usize,
     /// Requests under way on one core; beyond it 503 at once. Default 4096.
@@ -221,6 +252,7 @@ impl Default for Limits {
             write_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
             lane_queue: 8192,
+            lane_batch: 4096,
             cpu_queue: 256,
             in_flight_per_core: 4096,
             connections_per_core: 16_384,

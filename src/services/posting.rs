@@ -13,9 +13,6 @@ use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
 use crate::store::{StoreError, Writer};
 
-/// Commands in a batch at most. It bounds the time of one commit, and with it what a newcomer waits for.
-const BATCH_COMMANDS: usize = 4_096;
-
 /// A handle to the lane; every core has its own.
 #[derive(Debug, Clone)]
 pub struct PostingLane {
@@ -57,15 +54,20 @@ pub enum LaneError {
 
 impl PostingLane {
     /// Starts the lane's thread. `queue_commands` bounds what waits for the next batch; beyond it callers are
-    /// told to come again.
-    pub fn start(writer: Writer, queue_commands: usize) -> std::io::Result<(Self, LaneThread)> {
+    /// told to come again. `batch_commands` bounds a batch: the time of one commit, and with it what a newcomer
+    /// waits for.
+    pub fn start(
+        writer: Writer,
+        queue_commands: usize,
+        batch_commands: usize,
+    ) -> std::io::Result<(Self, LaneThread)> {
         let (queue, jobs) = mpsc::channel(queue_commands);
         let (alive, ended) = oneshot::channel();
         // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("posting-lane".into()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive;
-            runtime.block_on(run(writer, jobs))
+            runtime.block_on(run(writer, jobs, batch_commands))
         })?;
         Ok((Self { queue }, LaneThread { thread, ended }))
     }
@@ -104,13 +106,19 @@ impl LaneThread {
     }
 }
 
-async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>) -> Result<(), StoreError> {
+async fn run(
+    mut writer: Writer,
+    mut jobs: mpsc::Receiver<Job>,
+    batch_commands: usize,
+) -> Result<(), StoreError> {
     let mut waiting = Vec::new();
-    while jobs.recv_many(&mut waiting, BATCH_COMMANDS).await > 0 {
+    while jobs.recv_many(&mut waiting, batch_commands).await > 0 {
         let (mut commands, mut replies, mut checks) =
             (Vec::with_capacity(waiting.len()), Vec::new(), Vec::new());
         for job in waiting.drain(..) {
             match job {
+                // Whoever has gone was told that nothing is known to be applied: so be it.
+                Job::Post(_, reply) if reply.is_closed() => {}
                 Job::Post(command, reply) => {
                     commands.push(command);
                     replies.push(reply);
@@ -131,7 +139,7 @@ async fn run(mut writer: Writer, mut jobs: mpsc::Receiver<Job>) -> Result<(), St
 }
 
 async fn post(writer: &mut Writer, commands: &[Command], replies: Vec<Reply<Outcome>>) {
-    match writer.commit(commands, now()).await {
+    match writer.commit(commands, &now).await {
         Ok(outcomes) => {
             for (reply, outcome) in replies.into_iter().zip(outcomes) {
                 // A caller who has gone finds the outcome under its key.

@@ -1,6 +1,6 @@
 //! What `verify` walks through: everything a store keeps, from one consistent view, a row at a time.
 
-use super::StoreError;
+use super::{StoreError, postgres, sqlite};
 use crate::models::event::ChainHash;
 use crate::models::posting::Entry;
 use crate::models::{Account, AccountId, Currency, Fingerprint, Head, Money, Timestamp, Transfer};
@@ -85,4 +85,79 @@ pub trait Source {
 
     /// A key whose record names an event that was made by another key or user, or that does not exist.
     fn key_without_event(&self) -> Result<Option<String>, StoreError>;
+}
+
+/// The view of a store of any kind.
+#[derive(Debug)]
+pub enum AuditSource {
+    /// SQLite.
+    Sqlite(sqlite::AuditSource),
+    /// Postgres.
+    Postgres(postgres::AuditSource),
+}
+
+/// Asks the store's own view.
+macro_rules! ask {
+    ($source:expr, $method:ident($($argument:expr),*)) => {
+        match $source {
+            AuditSource::Sqlite(source) => source.$method($($argument),*),
+            AuditSource::Postgres(source) => source.$method($($argument),*),
+        }
+    };
+}
+
+impl Source for AuditSource {
+    fn head(&self) -> Result<Head, StoreError> {
+        ask!(self, head())
+    }
+
+    fn row_counts(&self) -> Result<RowCounts, StoreError> {
+        ask!(self, row_counts())
+    }
+
+    fn each_event<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(StoredEvent) -> Result<(), E>,
+    ) -> Result<(), E> {
+        ask!(self, each_event(visit))
+    }
+
+    fn each_account<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(Account, Money) -> Result<(), E>,
+    ) -> Result<(), E> {
+        ask!(self, each_account(visit))
+    }
+
+    fn each_entry<E: From<StoreError>>(
+        &self,
+        account: AccountId,
+        visit: impl FnMut(Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        ask!(self, each_entry(account, visit))
+    }
+
+    fn key_applied_twice(&self) -> Result<Option<(u64, String)>, StoreError> {
+        ask!(self, key_applied_twice())
+    }
+
+    fn last_key_use(&self) -> Result<Option<Timestamp>, StoreError> {
+        ask!(self, last_key_use())
+    }
+
+    fn unreadable_rejection(&self) -> Result<Option<String>, StoreError> {
+        ask!(self, unreadable_rejection())
+    }
+
+    fn key_without_event(&self) -> Result<Option<String>, StoreError> {
+        ask!(self, key_without_event())
+    }
+}
+
+/// Says which row could not be read.
+pub(super) fn in_row(what: impl std::fmt::Display) -> impl FnOnce(StoreError) -> StoreError {
+    move |error| match error {
+        StoreError::Corrupt(detail) => StoreError::Corrupt(format!("{what}: {detail}")),
+        other => other,
+    }
 }

@@ -73,6 +73,10 @@ pub enum SchemaError {
 pub const SQLITE: &[Migration] =
     &[Migration { version: 1, name: "ledger", sql: include_str!("migrations/sqlite/0001_ledger.sql") }];
 
+/// The migrations of Postgres stores.
+pub const POSTGRES: &[Migration] =
+    &[Migration { version: 1, name: "ledger", sql: include_str!("migrations/postgres/0001_ledger.sql") }];
+
 /// Which of `known` have run and which are to come, or why the two do not fit.
 pub fn status(known: &[Migration], applied: &[Applied]) -> Result<Vec<Status>, SchemaError> {
     let newest = known.last().map_or(0, |migration| migration.version);
@@ -98,8 +102,10 @@ mod tests {
 
     #[test]
     fn numbers_run_from_one_without_gaps() {
-        for (migration, version) in SQLITE.iter().zip(1..) {
-            assert_eq!(migration.version, version);
+        for known in [SQLITE, POSTGRES] {
+            for (migration, version) in known.iter().zip(1..) {
+                assert_eq!(migration.version, version);
+            }
         }
     }
 

@@ -6,10 +6,15 @@
 //! through everything. Nothing here knows HTTP, tokens or threads; a store never decides about money itself.
 
 pub mod audit;
+mod columns;
+mod keys;
 pub mod migrations;
+pub mod postgres;
 pub mod sqlite;
 
 use std::path::PathBuf;
+
+use self::audit::AuditSource;
 
 use crate::models::posting::{Command, Entry, Outcome};
 use crate::models::{Account, AccountId, Head, Timestamp, Transfer, TransferId, User, UserId};
@@ -29,6 +34,9 @@ pub enum StoreError {
     /// It is in use by another server.
     #[error("{} is in use by another ringledger server", .0.display())]
     InUse(PathBuf),
+    /// It is of a kind, or set up in a way, that no ledger can stand on.
+    #[error("{0}")]
+    Unfit(String),
     /// It cannot be opened.
     #[error("cannot open {}: {detail}", path.display())]
     Open {
@@ -39,6 +47,9 @@ pub enum StoreError {
     },
 }
 
+/// The wall clock's time, asked for when it is needed.
+pub type Clock<'a> = &'a dyn Fn() -> Timestamp;
+
 /// Where the ledger is kept.
 #[derive(Debug, Clone)]
 pub enum Location {
@@ -47,14 +58,17 @@ pub enum Location {
         /// The data directory.
         directory: PathBuf,
     },
+    /// In a Postgres database.
+    Postgres(Box<postgres::Options>),
 }
 
 impl Location {
-    /// Holds the store for one server until the guard is dropped. Taken before the store is opened, so that a
-    /// second server changes nothing.
-    pub fn lock(&self) -> Result<sqlite::ServerLock, StoreError> {
+    /// Holds a store that serves one server only until the guard is dropped. Taken before the store is opened, so
+    /// that a second server changes nothing. `None` for a store that any number of servers share.
+    pub fn lock(&self) -> Result<Option<sqlite::ServerLock>, StoreError> {
         match self {
-            Self::Sqlite { directory } => sqlite::ServerLock::take(directory),
+            Self::Sqlite { directory } => sqlite::ServerLock::take(directory).map(Some),
+            Self::Postgres(_) => Ok(None),
         }
     }
 }
@@ -64,6 +78,8 @@ impl Location {
 pub enum Store {
     /// SQLite.
     Sqlite(sqlite::Database),
+    /// Postgres.
+    Postgres(postgres::Database),
 }
 
 /// What the posting lane writes through. Owned by one thread.
@@ -71,6 +87,8 @@ pub enum Store {
 pub enum Writer {
     /// SQLite.
     Sqlite(sqlite::Writer),
+    /// Postgres.
+    Postgres(postgres::Writer),
 }
 
 /// What one core reads through.
@@ -78,6 +96,8 @@ pub enum Writer {
 pub enum Reader {
     /// SQLite.
     Sqlite(sqlite::Reader),
+    /// Postgres.
+    Postgres(postgres::Reader),
 }
 
 /// A user's row as a login needs it.
@@ -120,6 +140,7 @@ impl Store {
     pub fn open(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Sqlite { directory } => sqlite::Database::open(directory).map(Self::Sqlite),
+            Location::Postgres(options) => postgres::Database::open(options).map(Self::Postgres),
         }
     }
 
@@ -127,6 +148,7 @@ impl Store {
     pub fn open_existing(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Sqlite { directory } => sqlite::Database::open_existing(directory).map(Self::Sqlite),
+            Location::Postgres(options) => postgres::Database::open_existing(options).map(Self::Postgres),
         }
     }
 
@@ -134,6 +156,7 @@ impl Store {
     pub fn migration_status(location: &Location) -> Result<Vec<migrations::Status>, StoreError> {
         match location {
             Location::Sqlite { directory } => sqlite::Database::migration_status(directory),
+            Location::Postgres(options) => postgres::Database::migration_status(options),
         }
     }
 
@@ -141,6 +164,7 @@ impl Store {
     pub fn writer(&self) -> Result<Writer, StoreError> {
         match self {
             Self::Sqlite(database) => database.writer().map(Writer::Sqlite),
+            Self::Postgres(database) => Ok(Writer::Postgres(database.writer())),
         }
     }
 
@@ -148,13 +172,24 @@ impl Store {
     pub fn reader(&self) -> Result<Reader, StoreError> {
         match self {
             Self::Sqlite(database) => database.reader().map(Reader::Sqlite),
+            Self::Postgres(database) => database.reader().map(Reader::Postgres),
         }
     }
 
     /// One consistent view of everything, for `verify`.
-    pub fn audit(&self) -> Result<sqlite::AuditSource, StoreError> {
+    pub fn audit(&self) -> Result<AuditSource, StoreError> {
         match self {
-            Self::Sqlite(database) => database.audit(),
+            Self::Sqlite(database) => database.audit().map(AuditSource::Sqlite),
+            Self::Postgres(database) => database.audit().map(AuditSource::Postgres),
+        }
+    }
+
+    /// Lets a signing key, known by its fingerprint, sign tokens of this ledger if it is the first one that asks, or
+    /// says whether it is among those that may. A store of one server takes every key.
+    pub fn accept_signing_key(&self, fingerprint: [u8; 32]) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(true),
+            Self::Postgres(database) => database.accept_signing_key(fingerprint),
         }
     }
 
@@ -162,30 +197,33 @@ impl Store {
     pub fn describe(&self) -> String {
         match self {
             Self::Sqlite(database) => database.describe(),
+            Self::Postgres(database) => database.describe(),
         }
     }
 }
 
-#[expect(clippy::unused_async, reason = "a store behind a socket is awaited; callers cannot tell")]
 impl Writer {
     /// Decides and stores a batch. When this returns `Ok`, the outcomes are on stable storage; when it
     /// returns an error, none of them may be told to a caller.
     ///
-    /// `clock` is the wall clock's time; the commit time is never before the last event's.
+    /// `clock` is read when nobody else can commit any more, so that the clocks of several servers do not disorder
+    /// the log; the commit time is never before the last event's.
     pub async fn commit(
         &mut self,
         commands: &[Command],
-        clock: Timestamp,
+        clock: Clock<'_>,
     ) -> Result<Vec<Outcome>, StoreError> {
         match self {
             Self::Sqlite(writer) => writer.commit(commands, clock),
+            Self::Postgres(writer) => writer.commit(commands, clock).await,
         }
     }
 
     /// Runs a real query: the end of the log.
-    pub async fn head(&self) -> Result<Head, StoreError> {
+    pub async fn head(&mut self) -> Result<Head, StoreError> {
         match self {
             Self::Sqlite(writer) => writer.head(),
+            Self::Postgres(writer) => writer.head().await,
         }
     }
 
@@ -193,16 +231,17 @@ impl Writer {
     pub fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(writer) => writer.close(),
+            Self::Postgres(_) => Ok(()),
         }
     }
 }
 
-#[expect(clippy::unused_async, reason = "a store behind a socket is awaited; callers cannot tell")]
 impl Reader {
     /// Runs a real query: the end of the log.
     pub async fn head(&self) -> Result<Head, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.head(),
+            Self::Postgres(reader) => reader.head().await,
         }
     }
 
@@ -210,6 +249,7 @@ impl Reader {
     pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.user(id),
+            Self::Postgres(reader) => reader.user(id).await,
         }
     }
 
@@ -217,6 +257,7 @@ impl Reader {
     pub async fn credentials(&self, username: &str) -> Result<Option<Credentials>, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.credentials(username),
+            Self::Postgres(reader) => reader.credentials(username).await,
         }
     }
 
@@ -224,6 +265,7 @@ impl Reader {
     pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.account(id),
+            Self::Postgres(reader) => reader.account(id).await,
         }
     }
 
@@ -231,6 +273,7 @@ impl Reader {
     pub async fn accounts(&self, query: AccountQuery) -> Result<Vec<Account>, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.accounts(query),
+            Self::Postgres(reader) => reader.accounts(query).await,
         }
     }
 
@@ -238,6 +281,7 @@ impl Reader {
     pub async fn entries(&self, query: EntryQuery) -> Result<Vec<Entry>, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.entries(query),
+            Self::Postgres(reader) => reader.entries(query).await,
         }
     }
 
@@ -245,6 +289,7 @@ impl Reader {
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.transfer(id),
+            Self::Postgres(reader) => reader.transfer(id).await,
         }
     }
 }

@@ -90,7 +90,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, Failure> {
     let cores = available_parallelism()?.get();
     let queue_commands = settings.limits.lane_queue;
     let (posting, writer) = if options.variant == Variant::Lane {
-        let (lane, thread) = PostingLane::start(store.writer()?, queue_commands)?;
+        let (lane, thread) = PostingLane::start(store.writer()?, queue_commands, settings.limits.lane_batch)?;
         (Posting::Lane(lane), Writing::Lane(thread))
     } else {
         let (queue, thread) = writer::start(store.writer()?, queue_commands)?;

@@ -54,7 +54,7 @@ fn ended() -> AppError {
 
 fn run(runtime: &Handle, mut writer: Writer, mut jobs: mpsc::Receiver<Job>) -> Result<(), StoreError> {
     while let Some((command, reply)) = jobs.blocking_recv() {
-        let committed = runtime.block_on(writer.commit(&[command], now()));
+        let committed = runtime.block_on(writer.commit(&[command], &now));
         let outcome = committed.and_then(|outcomes| {
             let only = outcomes.into_iter().next();
             only.ok_or_else(|| StoreError::Corrupt("a command has no outcome".into()))

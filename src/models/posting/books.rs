@@ -17,7 +17,7 @@ pub struct Books {
     pub(super) now: Timestamp,
     pub(super) accounts: HashMap<AccountId, Account>,
     pub(super) keys: HashMap<(UserId, IdempotencyKey), KeyRecord>,
-    pub(super) user_ids: HashSet<UserId>,
+    pub(super) users: HashMap<UserId, User>,
     pub(super) usernames: HashMap<String, UserId>,
     pub(super) journal: Journal,
 }
@@ -117,7 +117,7 @@ impl Books {
             now: clock.max(head.at).max(last_key_use.unwrap_or(head.at)),
             accounts: HashMap::new(),
             keys: HashMap::new(),
-            user_ids: HashSet::new(),
+            users: HashMap::new(),
             usernames: HashMap::new(),
             journal: Journal {
                 head,
@@ -150,9 +150,9 @@ impl Books {
     }
 
     /// Takes in a user from the store.
-    pub fn load_user(&mut self, id: UserId, folded_username: String) {
-        self.user_ids.insert(id);
-        self.usernames.insert(folded_username, id);
+    pub fn load_user(&mut self, user: User) {
+        self.usernames.insert(user.username.folded(), user.id);
+        self.users.insert(user.id, user);
     }
 
     /// Ends the batch.
@@ -209,7 +209,7 @@ impl Books {
 
     /// Adds a new user.
     pub(super) fn register(&mut self, user: NewUser) {
-        self.load_user(user.user.id, user.user.username.folded());
+        self.load_user(user.user.clone());
         self.journal.users.push(user);
     }
 

@@ -193,11 +193,18 @@ impl Needs {
 
     fn add(&mut self, command: &Command) {
         match command {
-            Command::RegisterUser(user) => self.usernames.push(user.username.folded()),
-            Command::OpenAccount(account) => match &account.owner {
-                Owner::Id(id) => self.user_ids.push(*id),
-                Owner::Name(name) => self.usernames.push(name.folded()),
-            },
+            // Their own ids, too: they are there if an attempt whose end nobody saw was committed.
+            Command::RegisterUser(user) => {
+                self.user_ids.push(user.id);
+                self.usernames.push(user.username.folded());
+            }
+            Command::OpenAccount(account) => {
+                self.accounts.push(account.id);
+                match &account.owner {
+                    Owner::Id(id) => self.user_ids.push(*id),
+                    Owner::Name(name) => self.usernames.push(name.folded()),
+                }
+            }
             Command::Transfer(request) => {
                 self.accounts.push(request.terms.debit_account);
                 self.accounts.push(request.terms.credit_account);

@@ -19,6 +19,33 @@ impl Books {
         }
     }
 
+    /// Judges a command that may have been committed before, by an attempt whose end nobody saw: what it left then is
+    /// its outcome, and no replay. The books must be of after that attempt.
+    pub fn decide_again(&mut self, command: &Command) -> Outcome {
+        self.left_behind(command).unwrap_or_else(|| self.decide(command))
+    }
+
+    /// The outcome of this very command, by the ids that it alone can have brought.
+    fn left_behind(&self, command: &Command) -> Option<Outcome> {
+        match command {
+            Command::RegisterUser(command) => self.users.get(&command.id).cloned().map(Outcome::Registered),
+            Command::OpenAccount(command) => {
+                let account = self.accounts.get(&command.id)?;
+                let fresh =
+                    Account { balance: Money::ZERO, held: Money::ZERO, version: 1, ..account.clone() };
+                Some(Outcome::Opened(fresh))
+            }
+            Command::Transfer(request) => {
+                let record = self.keys.get(&(request.actor.id, request.key.clone()))?;
+                let own = match &record.outcome {
+                    KeyOutcome::Transfer(transfer) => transfer.id == request.id,
+                    KeyOutcome::Rejected(_, request_id) => *request_id == request.request_id,
+                };
+                own.then(|| decided(record.outcome.clone(), false))
+            }
+        }
+    }
+
     fn register_user(&mut self, command: &RegisterUser) -> Outcome {
         if self.usernames.contains_key(&command.username.folded()) {
             return Outcome::UsernameTaken;
@@ -35,7 +62,7 @@ impl Books {
 
     fn open_account(&mut self, command: &OpenAccount) -> Outcome {
         let owner = match &command.owner {
-            Owner::Id(id) => self.user_ids.get(id),
+            Owner::Id(id) => self.users.get(id).map(|user| &user.id),
             Owner::Name(name) => self.usernames.get(&name.folded()),
         };
         let Some(owner) = owner.copied() else {

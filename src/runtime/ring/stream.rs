@@ -16,7 +16,7 @@ use super::recv::RecvHalf;
 use super::send::{RingKicker, SendHalf};
 use crate::runtime::net::{Stream, linger};
 
-/// A TCP connection that receives and sends through `io_uring`.
+/// A connection that receives and sends through `io_uring`.
 ///
 /// Reads come from one receive that stays armed across polls. Writes are copied and wait for a
 /// kick ([`Stream::kicker`]); beyond [`WRITE_BOUND`](super::WRITE_BOUND) they are pending. An
@@ -32,6 +32,20 @@ pub struct RingStream {
 }
 
 impl RingStream {
+    /// Takes over a connected socket, TCP or unix. Must be called inside
+    /// [`block_on`](crate::runtime::block_on) on a ring.
+    ///
+    /// [`Stream::peer_addr`] of a unix socket is `0.0.0.0:0`: it has no such address.
+    ///
+    /// Errors: the socket is not connected any more.
+    pub fn from_connected(socket: impl Into<Socket>) -> io::Result<Self> {
+        let socket = socket.into();
+        socket.set_nonblocking(false)?;
+        let unaddressed = SocketAddr::from(([0; 4], 0));
+        let peer = socket.peer_addr()?.as_socket().unwrap_or(unaddressed);
+        Ok(Self::new(socket, peer))
+    }
+
     /// `socket` must be connected and in blocking mode: the ring then waits where a non-blocking
     /// socket would answer EAGAIN.
     pub(super) fn new(socket: Socket, peer: SocketAddr) -> Self {

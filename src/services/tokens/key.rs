@@ -83,6 +83,11 @@ impl SigningKey {
         &self.id
     }
 
+    /// SHA-256 of the key, by which a store knows it. The key is 32 random bytes, so nobody finds it from this.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        Sha256::digest(self.secret()).into()
+    }
+
     /// The key itself, for those that sign and verify.
     pub(super) fn secret(&self) -> &[u8] {
         self.secret.expose_secret()

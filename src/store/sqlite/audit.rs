@@ -2,14 +2,15 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::rows::{self, account_columns, entry_columns, transfer_columns};
-use super::writer::read_rejection;
+use super::rows;
 use crate::models::posting::Entry;
 use crate::models::{
     Account, AccountId, Currency, Event, Head, Money, Timestamp, Transfer, TransferId, idempotency,
 };
 use crate::store::StoreError;
-use crate::store::audit::{RowCounts, Source, StoredEvent, StoredKey};
+use crate::store::audit::{RowCounts, Source, StoredEvent, StoredKey, in_row};
+use crate::store::columns::{account_columns, entry_columns, head_query, transfer_columns};
+use crate::store::keys::read_rejection;
 
 /// A consistent view. While it lives the write-ahead log cannot begin anew.
 #[derive(Debug)]
@@ -65,17 +66,9 @@ impl AuditSource {
     }
 }
 
-/// Says which row could not be read.
-fn in_row(what: impl std::fmt::Display) -> impl FnOnce(StoreError) -> StoreError {
-    move |error| match error {
-        StoreError::Corrupt(detail) => StoreError::Corrupt(format!("{what}: {detail}")),
-        other => other,
-    }
-}
-
 impl Source for AuditSource {
     fn head(&self) -> Result<Head, StoreError> {
-        let head = self.connection.query_row(rows::HEAD_QUERY, (), rows::head);
+        let head = self.connection.query_row(head_query!(), (), rows::head);
         head.map_err(StoreError::from).map_err(in_row("the head record"))
     }
 

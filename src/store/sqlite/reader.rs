@@ -3,9 +3,10 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::rows::{self, account_columns, entry_columns, transfer_columns, user_columns};
+use super::rows;
 use crate::models::posting::Entry;
 use crate::models::{Account, AccountId, Head, Timestamp, Transfer, TransferId, User, UserId};
+use crate::store::columns::{account_columns, entry_columns, head_query, transfer_columns, user_columns};
 use crate::store::{AccountQuery, Credentials, EntryQuery, StoreError};
 
 /// A connection that only reads.
@@ -21,7 +22,7 @@ impl Reader {
 
     /// The end of the log.
     pub fn head(&self) -> Result<Head, StoreError> {
-        let mut query = self.connection.prepare_cached(rows::HEAD_QUERY)?;
+        let mut query = self.connection.prepare_cached(head_query!())?;
         Ok(query.query_row((), rows::head)?)
     }
 

@@ -1,16 +1,9 @@
-//! Column lists and the rows read from them, so that no query spells a table's columns again.
+//! Rows as the queries of this store find them, by the places of [`crate::store::columns`].
 
 use rusqlite::Row;
 
 use crate::models::posting::Entry;
 use crate::models::{Account, Head, Terms, Transfer, User};
-
-macro_rules! account_columns {
-    () => {
-        "id, owner, name, currency, balance, held, min_balance, version, created_at"
-    };
-}
-pub(super) use account_columns;
 
 pub(super) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
@@ -25,15 +18,6 @@ pub(super) fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         created_at: row.get(8)?,
     })
 }
-
-macro_rules! transfer_columns {
-    () => {
-        "id, seq, status, debit_account, credit_account, amount, currency, \
-     description, metadata, reference, posted_amount, expires_at, reverses, reversed_by, created_by, \
-     idempotency_key, created_at"
-    };
-}
-pub(super) use transfer_columns;
 
 pub(super) fn transfer(row: &Row<'_>) -> rusqlite::Result<Transfer> {
     Ok(Transfer {
@@ -59,13 +43,6 @@ pub(super) fn transfer(row: &Row<'_>) -> rusqlite::Result<Transfer> {
     })
 }
 
-macro_rules! entry_columns {
-    () => {
-        "account_id, seq, transfer_id, amount, balance, created_at"
-    };
-}
-pub(super) use entry_columns;
-
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         account_id: row.get(0)?,
@@ -77,18 +54,9 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-macro_rules! user_columns {
-    () => {
-        "id, username, role, created_at"
-    };
-}
-pub(super) use user_columns;
-
 pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User { id: row.get(0)?, username: row.get(1)?, role: row.get(2)?, created_at: row.get(3)? })
 }
-
-pub(super) const HEAD_QUERY: &str = "select seq, hash, at from head where id = 1";
 
 pub(super) fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
     Ok(Head { seq: row.get(0)?, hash: row.get(1)?, at: row.get(2)? })

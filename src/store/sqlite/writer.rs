@@ -1,17 +1,13 @@
 //! The one connection that writes: load, let the rule decide, store the journal, commit, sync.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpointer;
-use super::rows::{self, account_columns};
-use crate::models::posting::{Books, Command, Journal, KeyOutcome, KeyRecord, Needs, Outcome, Rejection};
-use crate::models::{Event, Head, IdempotencyKey, Timestamp, UserId, idempotency};
-use crate::store::StoreError;
-
-/// How many dead keys a batch drops for each command it has: more than one, so that the table shrinks to the
-/// keys of the last day, and few, so that no batch waits long for it.
-const DEAD_KEYS_PER_COMMAND: usize = 2;
+use super::rows;
+use crate::models::posting::{Books, Command, Journal, KeyOutcome, KeyRecord, Needs, Outcome};
+use crate::models::{Head, IdempotencyKey, Timestamp, UserId, idempotency};
+use crate::store::columns::{account_columns, entry_columns, head_query, transfer_columns, user_columns};
+use crate::store::{Clock, StoreError, keys};
 
 /// Commits batches. One thread owns it.
 #[derive(Debug)]
@@ -27,9 +23,9 @@ impl Writer {
     }
 
     /// Decides and stores a batch; see [`crate::store::Writer::commit`].
-    pub fn commit(&mut self, commands: &[Command], clock: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+    pub fn commit(&mut self, commands: &[Command], clock: Clock<'_>) -> Result<Vec<Outcome>, StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut books = load(&transaction, commands, clock)?;
+        let mut books = load(&transaction, commands, clock())?;
         let outcomes = commands.iter().map(|command| books.decide(command)).collect();
         let now = books.now();
         let journal = books.into_journal();
@@ -47,7 +43,7 @@ impl Writer {
 
     /// The end of the log, as this connection sees it.
     pub fn head(&self) -> Result<Head, StoreError> {
-        Ok(self.connection.prepare_cached(rows::HEAD_QUERY)?.query_row((), rows::head)?)
+        Ok(self.connection.prepare_cached(head_query!())?.query_row((), rows::head)?)
     }
 
     /// Closes the database. The last connection to it moves the log into the file and removes the log; nobody
@@ -61,7 +57,7 @@ impl Writer {
 /// Brings what the batch needs into the books.
 fn load(transaction: &Transaction<'_>, commands: &[Command], clock: Timestamp) -> Result<Books, StoreError> {
     let needs = Needs::of(commands);
-    let head = transaction.prepare_cached(rows::HEAD_QUERY)?.query_row((), rows::head)?;
+    let head = transaction.prepare_cached(head_query!())?.query_row((), rows::head)?;
     // Keys stand in order of their use.
     let last_key_use = transaction
         .prepare_cached("select used_at from idempotency order by rowid desc limit 1")?
@@ -84,12 +80,16 @@ fn load_keys(transaction: &Transaction<'_>, needs: &Needs, books: &mut Books) ->
     let mut query = transaction.prepare_cached(
         "select fingerprint, used_at, seq, rejection from idempotency where user_id = ?1 and key = ?2",
     )?;
+    let mut body = transaction.prepare_cached("select body from events where seq = ?1")?;
     for (user, key) in &needs.keys {
         let mut found = query.query((user, key))?;
         if let Some(row) = found.next()? {
             let outcome = match row.get::<_, Option<u64>>(2)? {
-                Some(seq) => KeyOutcome::Transfer(created_transfer(transaction, seq)?.into()),
-                None => read_rejection(&row.get::<_, String>(3)?)?,
+                Some(seq) => {
+                    let body: Option<Vec<u8>> = body.query_row([seq], |row| row.get(0)).optional()?;
+                    keys::created_transfer(seq, body.as_deref())?
+                }
+                None => keys::read_rejection(&row.get::<_, String>(3)?)?,
             };
             let record = KeyRecord { fingerprint: row.get(0)?, used_at: row.get(1)?, outcome };
             books.load_key(*user, key.clone(), record);
@@ -98,43 +98,20 @@ fn load_keys(transaction: &Transaction<'_>, needs: &Needs, books: &mut Books) ->
     Ok(())
 }
 
-/// The transfer that an event made, as it was at that moment.
-fn created_transfer(transaction: &Transaction<'_>, seq: u64) -> Result<crate::models::Transfer, StoreError> {
-    let mut query = transaction.prepare_cached("select body from events where seq = ?1")?;
-    let body: Vec<u8> = query.query_row([seq], |row| row.get(0))?;
-    Event::decode(&body)
-        .ok()
-        .and_then(|event| event.created_transfer())
-        .ok_or_else(|| StoreError::Corrupt(format!("event {seq} makes no transfer, but a key names it")))
-}
-
-/// How a rejection stands in its column.
-#[derive(Serialize, Deserialize)]
-struct StoredRejection {
-    rejection: Rejection,
-    request_id: Box<str>,
-}
-
-pub(super) fn read_rejection(text: &str) -> Result<KeyOutcome, StoreError> {
-    serde_json::from_str(text)
-        .map(|StoredRejection { rejection, request_id }| KeyOutcome::Rejected(rejection, request_id))
-        .map_err(|error| StoreError::Corrupt(format!("a key's stored rejection cannot be read: {error}")))
-}
-
 fn load_users(transaction: &Transaction<'_>, needs: &Needs, books: &mut Books) -> Result<(), StoreError> {
-    let pair = |row: &rusqlite::Row<'_>| Ok((row.get::<_, UserId>(0)?, row.get::<_, String>(1)?));
-    let mut load = |found: Option<(UserId, String)>| {
-        if let Some((id, username)) = found {
-            books.load_user(id, username.to_ascii_lowercase());
-        }
-    };
-    let mut by_id = transaction.prepare_cached("select id, username from users where id = ?1")?;
+    let mut by_id =
+        transaction.prepare_cached(concat!("select ", user_columns!(), " from users where id = ?1"))?;
     for id in &needs.user_ids {
-        load(by_id.query_row([id], pair).optional()?);
+        if let Some(user) = by_id.query_row([id], rows::user).optional()? {
+            books.load_user(user);
+        }
     }
-    let mut by_name = transaction.prepare_cached("select id, username from users where username = ?1")?;
+    let mut by_name =
+        transaction.prepare_cached(concat!("select ", user_columns!(), " from users where username = ?1"))?;
     for name in &needs.usernames {
-        load(by_name.query_row([name], pair).optional()?);
+        if let Some(user) = by_name.query_row([name], rows::user).optional()? {
+            books.load_user(user);
+        }
     }
     Ok(())
 }
@@ -201,7 +178,7 @@ fn save_log(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), Stor
 fn save_transfers(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), StoreError> {
     let mut insert = transaction.prepare_cached(concat!(
         "insert into transfers (",
-        rows::transfer_columns!(),
+        transfer_columns!(),
         ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
     ))?;
     for transfer in &journal.transfers {
@@ -228,7 +205,7 @@ fn save_transfers(transaction: &Transaction<'_>, journal: &Journal) -> Result<()
     }
     let mut insert = transaction.prepare_cached(concat!(
         "insert into entries (",
-        rows::entry_columns!(),
+        entry_columns!(),
         ") values (?1, ?2, ?3, ?4, ?5, ?6)"
     ))?;
     for entry in &journal.entries {
@@ -251,17 +228,12 @@ fn save_keys(
         let (seq, rejection) = match &record.outcome {
             KeyOutcome::Transfer(transfer) => (Some(transfer.seq), None),
             KeyOutcome::Rejected(rejection, request_id) => {
-                let stored = StoredRejection { rejection: *rejection, request_id: request_id.clone() };
-                (None, Some(write_rejection(&stored)?))
+                (None, Some(keys::write_rejection(*rejection, request_id)?))
             }
         };
         insert.execute((user, key, record.fingerprint, seq, rejection, record.used_at))?;
     }
     Ok(())
-}
-
-fn write_rejection(rejection: &StoredRejection) -> Result<String, StoreError> {
-    serde_json::to_string(rejection).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// Drops the oldest keys that are past their life, a few a batch.
@@ -272,6 +244,6 @@ fn drop_dead_keys(transaction: &Transaction<'_>, now: Timestamp, commands: usize
              select rowid from (select rowid, used_at from idempotency order by rowid limit ?1)
              where used_at <= ?2)",
     )?;
-    delete.execute((commands * DEAD_KEYS_PER_COMMAND, dead_before))?;
+    delete.execute((commands * keys::DEAD_KEYS_PER_COMMAND, dead_before))?;
     Ok(())
 }

@@ -103,7 +103,8 @@ impl Ledger {
 
     /// Commits a batch that the store may refuse as a whole.
     pub(crate) fn try_commit(&mut self, commands: &[Command]) -> Result<Vec<Outcome>, StoreError> {
-        self.runtime.block_on(self.writer.commit(commands, self.clock))
+        let clock = self.clock;
+        self.runtime.block_on(self.writer.commit(commands, &|| clock))
     }
 
     /// The end of the log as the writer's connection sees it.

@@ -82,7 +82,9 @@ impl Ledger {
 }
 
 fn directory_of(fixture: &dyn Fixture) -> PathBuf {
-    let Location::Sqlite { directory } = fixture.location();
+    let Location::Sqlite { directory } = fixture.location() else {
+        panic!("{:?} is no directory", fixture.location());
+    };
     directory
 }
 

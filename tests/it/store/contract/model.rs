@@ -16,7 +16,7 @@ use ringledger::models::posting::{
 };
 use ringledger::models::user::{BUILT_IN_OPERATOR, BUILT_IN_OPERATOR_NAME};
 use ringledger::models::{
-    Account, AccountId, Actor, Head, IdempotencyKey, Money, Role, Timestamp, Transfer, UserId,
+    Account, AccountId, Actor, Head, IdempotencyKey, Money, Role, Timestamp, Transfer, User, UserId,
 };
 use uuid::Uuid;
 
@@ -136,7 +136,7 @@ impl Commands {
 /// The whole ledger in memory.
 struct Memory {
     head: Head,
-    users: HashMap<String, UserId>,
+    users: Vec<User>,
     accounts: BTreeMap<AccountId, Account>,
     entries: Vec<Entry>,
     transfers: Vec<Arc<Transfer>>,
@@ -148,7 +148,12 @@ impl Memory {
         let epoch = Timestamp::from_micros(0).unwrap();
         Self {
             head: Head { seq: 0, hash: ChainHash::default(), at: epoch },
-            users: HashMap::from([(BUILT_IN_OPERATOR_NAME.to_owned(), BUILT_IN_OPERATOR)]),
+            users: vec![User {
+                id: BUILT_IN_OPERATOR,
+                username: BUILT_IN_OPERATOR_NAME.parse().unwrap(),
+                role: Role::Operator,
+                created_at: epoch,
+            }],
             accounts: BTreeMap::new(),
             entries: Vec::new(),
             transfers: Vec::new(),
@@ -159,8 +164,8 @@ impl Memory {
     fn decide(&mut self, command: &Command, clock: Timestamp) -> Outcome {
         let last_key_use = self.keys.values().map(|record| record.used_at).max();
         let mut books = Books::new(self.head, last_key_use, clock);
-        for (name, &id) in &self.users {
-            books.load_user(id, name.clone());
+        for user in &self.users {
+            books.load_user(user.clone());
         }
         for account in self.accounts.values() {
             books.load_account(account.clone());
@@ -175,7 +180,7 @@ impl Memory {
 
     fn keep(&mut self, journal: Journal) {
         self.head = journal.head;
-        self.users.extend(journal.users.into_iter().map(|new| (new.user.username.folded(), new.user.id)));
+        self.users.extend(journal.users.into_iter().map(|new| new.user));
         let accounts = journal.opened.into_iter().chain(journal.changed);
         self.accounts.extend(accounts.map(|account| (account.id, account)));
         self.entries.extend(journal.entries);
@@ -195,9 +200,9 @@ impl Memory {
         for transfer in &self.transfers {
             assert_eq!(ledger.read(ledger.reader.transfer(transfer.id)).as_ref(), Some(&**transfer));
         }
-        for (name, &id) in &self.users {
-            let found = ledger.read(ledger.reader.credentials(name));
-            assert_eq!(found.map(|credentials| credentials.user.id), Some(id));
+        for user in self.users.iter().filter(|user| user.id != BUILT_IN_OPERATOR) {
+            let found = ledger.read(ledger.reader.credentials(user.username.as_str()));
+            assert_eq!(found.map(|credentials| credentials.user).as_ref(), Some(user));
         }
     }
 }

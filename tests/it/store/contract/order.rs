@@ -122,7 +122,7 @@ fn commit_each(mut writer: Writer, commands: &[Command]) -> Vec<u64> {
     let runtime = runtime();
     let mut commit = |command: &Command| {
         let batch = std::slice::from_ref(command);
-        let mut outcomes = runtime.block_on(writer.commit(batch, second(0))).unwrap();
+        let mut outcomes = runtime.block_on(writer.commit(batch, &|| second(0))).unwrap();
         posted(outcomes.remove(0)).seq
     };
     let numbers = commands.iter().map(&mut commit).collect();

@@ -1,0 +1,75 @@
+//! From settings to the store: where it is, how it is reached, and whether this server may work on it.
+
+use std::time::Duration;
+
+use super::AppFailure;
+use crate::config::{Settings, StoreUrl};
+use crate::runtime::Engine;
+use crate::services::SigningKey;
+use crate::store::postgres::{Carrier, Options, Target};
+use crate::store::{Location, Store, StoreError};
+
+/// Where the settings keep the ledger, for commands.
+pub fn location(settings: &Settings) -> Result<Location, AppFailure> {
+    reached_by(settings, Carrier::Tokio)
+}
+
+/// The same for a server: its cores read through what carries all else that they do.
+pub(super) fn serving_location(settings: &Settings, engine: Engine) -> Result<Location, AppFailure> {
+    let carrier = match engine {
+        Engine::Uring(_) => Carrier::Ring,
+        Engine::Epoll => Carrier::Tokio,
+    };
+    reached_by(settings, carrier)
+}
+
+fn reached_by(settings: &Settings, carrier: Carrier) -> Result<Location, AppFailure> {
+    let store = &settings.store;
+    let Some(url) = &store.url else {
+        if store.replica_url.is_some() {
+            return Err(AppFailure::Configuration(
+                "store.replica_url: set without store.url; a replica is one of a Postgres store".into(),
+            ));
+        }
+        return Ok(Location::Sqlite { directory: store.data_dir.clone() });
+    };
+    let replica = store.replica_url.as_ref().map(|url| target("store.replica_url", url)).transpose()?;
+    Ok(Location::Postgres(Box::new(Options {
+        target: target("store.url", url)?,
+        replica,
+        carrier,
+        connections_per_core: store.connections_per_core,
+        connect_timeout: Duration::from_millis(store.connect_timeout_ms),
+        acquire_timeout: Duration::from_millis(store.acquire_timeout_ms),
+        statement_timeout: Duration::from_millis(store.statement_timeout_ms),
+        commit_timeout: Duration::from_millis(store.commit_timeout_ms),
+    })))
+}
+
+fn target(setting: &str, url: &StoreUrl) -> Result<Target, AppFailure> {
+    Target::parse(url.expose()).map_err(|error| AppFailure::Configuration(format!("{setting}: {error}")))
+}
+
+/// A store that cannot be opened is a failure; one that no ledger can stand on is a matter of configuration.
+pub(super) fn refused(error: StoreError) -> AppFailure {
+    match error {
+        StoreError::Unfit(reason) => AppFailure::Configuration(reason),
+        StoreError::Unavailable(_)
+        | StoreError::Corrupt(_)
+        | StoreError::Schema(_)
+        | StoreError::InUse(_)
+        | StoreError::Open { .. } => AppFailure::Failed(error.to_string()),
+    }
+}
+
+/// Keeps a server with another key than its fellows' from starting: each would refuse the other's tokens.
+pub(super) fn accept(store: &Store, key: &SigningKey) -> Result<(), AppFailure> {
+    if store.accept_signing_key(key.fingerprint()).map_err(refused)? {
+        return Ok(());
+    }
+    Err(AppFailure::Configuration(format!(
+        "the signing key {} is not among those that this ledger's database knows: copy the key file of another \
+         replica (`signing.key` in its data directory) into the data directory here, or name it with auth.key_file",
+        key.id()
+    )))
+}

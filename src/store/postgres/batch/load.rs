@@ -1,0 +1,118 @@
+//! The first trip: begins the transaction, locks the head, and loads what the batch depends on.
+
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Row, Statement};
+
+use super::{BEGIN, BatchError};
+use crate::models::posting::{Books, Command, KeyRecord, Needs};
+use crate::models::{Account, Head, IdempotencyKey, Timestamp, User, UserId};
+use crate::store::columns::{account_columns, head_query, user_columns};
+use crate::store::keys;
+use crate::store::postgres::convert::unsigned;
+use crate::store::postgres::rows;
+
+const HEAD: &str = concat!(head_query!(), " for update");
+const ACCOUNTS: &str = concat!("select ", account_columns!(), " from accounts where id = any($1)");
+const KEYS: &str = "select user_id, key, fingerprint, used_at, seq, rejection, body
+    from unnest($1::uuid[], $2::text[]) as wanted (user_id, key)
+    join idempotency using (user_id, key) left join events using (seq)";
+/// The times of the first and the last use of a key that is kept.
+const KEY_USES: &str = "select (select used_at from idempotency order by used_at limit 1),
+    (select used_at from idempotency order by used_at desc limit 1)";
+const USERS: &str = concat!(
+    "select ",
+    user_columns!(),
+    " from users where id = any($1) or lower(username collate \"C\") = any($2)"
+);
+
+/// What a batch depends on, of after the head was locked.
+pub(super) struct Loaded {
+    head: Head,
+    accounts: Vec<Account>,
+    keys: Vec<(UserId, IdempotencyKey, KeyRecord)>,
+    users: Vec<User>,
+    last_key_use: Option<Timestamp>,
+    pub(super) oldest_key_use: Option<Timestamp>,
+}
+
+impl Loaded {
+    pub(super) fn into_books(self, clock: Timestamp) -> Books {
+        let mut books = Books::new(self.head, self.last_key_use, clock);
+        self.accounts.into_iter().for_each(|account| books.load_account(account));
+        self.users.into_iter().for_each(|user| books.load_user(user));
+        for (user, key, record) in self.keys {
+            books.load_key(user, key, record);
+        }
+        books
+    }
+}
+
+/// Begins the transaction and loads. On an error the transaction is still open, if the connection is.
+pub(super) async fn load(client: &ClientWrapper, commands: &[Command]) -> Result<Loaded, BatchError> {
+    let needs = Needs::of(commands);
+    let (key_users, key_names): (Vec<_>, Vec<_>) = needs.keys.iter().cloned().unzip();
+    // Known to the connection after its first batch: these send nothing then.
+    let (head, accounts, keys, uses, users) = tokio::try_join!(
+        biased;
+        client.prepare_cached(HEAD),
+        client.prepare_cached(ACCOUNTS),
+        client.prepare_cached(KEYS),
+        client.prepare_cached(KEY_USES),
+        client.prepare_cached(USERS),
+    )
+    .map_err(BatchError::NotCommitted)?;
+    let wanted_accounts: [&(dyn ToSql + Sync); 1] = [&needs.accounts];
+    let wanted_keys: [&(dyn ToSql + Sync); 2] = [&key_users, &key_names];
+    let wanted_users: [&(dyn ToSql + Sync); 2] = [&needs.user_ids, &needs.usernames];
+    let no_users = needs.user_ids.is_empty() && needs.usernames.is_empty();
+    // In this order on the wire: none of the others is looked at before the head is locked.
+    let (begun, head, accounts, keys, uses, users) = tokio::join!(
+        biased;
+        client.batch_execute(BEGIN),
+        client.query_one(&head, &[]),
+        rows_unless(needs.accounts.is_empty(), client, &accounts, &wanted_accounts),
+        rows_unless(needs.keys.is_empty(), client, &keys, &wanted_keys),
+        client.query_one(&uses, &[]),
+        rows_unless(no_users, client, &users, &wanted_users),
+    );
+    // Without a transaction the lock would be gone by now.
+    begun?;
+    read(&head?, &accounts?, &keys?, &uses?, &users?)
+}
+
+/// The rows of a query, which is not sent when it is needless.
+async fn rows_unless(
+    needless: bool,
+    client: &ClientWrapper,
+    statement: &Statement,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Error> {
+    if needless { Ok(Vec::new()) } else { client.query(statement, parameters).await }
+}
+
+fn read(head: &Row, accounts: &[Row], keys: &[Row], uses: &Row, users: &[Row]) -> Result<Loaded, BatchError> {
+    Ok(Loaded {
+        head: rows::head(head)?,
+        accounts: accounts.iter().map(rows::account).collect::<Result<_, _>>()?,
+        keys: keys.iter().map(key).collect::<Result<_, _>>()?,
+        users: users.iter().map(rows::user).collect::<Result<_, _>>()?,
+        oldest_key_use: rows::get(uses, 0)?,
+        last_key_use: rows::get(uses, 1)?,
+    })
+}
+
+fn key(row: &Row) -> Result<(UserId, IdempotencyKey, KeyRecord), BatchError> {
+    let outcome = match rows::get::<Option<i64>>(row, 4)? {
+        Some(seq) => keys::created_transfer(unsigned(seq), rows::get(row, 6)?)?,
+        None => keys::read_rejection(rows::get(row, 5)?)?,
+    };
+    let record = KeyRecord { fingerprint: rows::get(row, 2)?, used_at: rows::get(row, 3)?, outcome };
+    Ok((rows::get(row, 0)?, rows::get(row, 1)?, record))
+}
+
+impl From<Error> for BatchError {
+    fn from(error: Error) -> Self {
+        Self::NotCommitted(error)
+    }
+}

@@ -1,0 +1,234 @@
+//! Opens connections to a target: hosts and addresses in turn, each with a time limit over all of it, the right kind
+//! of session. On plain streams tokio-postgres leaves all of that to its caller.
+//!
+//! Knows nothing of pools and of what is asked over a connection.
+
+mod carry;
+mod connector;
+mod error;
+mod place;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{CancelToken, Client};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::carry::{Carry, OnRing, OnTokio, kicked};
+pub use self::connector::Connector;
+use self::error::{Attempt, Failure};
+pub use self::error::{Cause, DialError};
+pub use self::place::Place;
+use self::place::{connect, resolve};
+use super::target::{Host, SessionAttrs, Target};
+use super::tls::StartTls;
+
+/// What carries the sockets of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// tokio's own sockets; the connection's task may run on any thread.
+    Tokio,
+    /// The ring of the current thread, which must be one of [`block_on`](crate::runtime::block_on) on a ring.
+    Ring,
+}
+
+/// A connection and where it leads.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The connection. Dropping it ends the task that drives it.
+    pub client: ClientWrapper,
+    /// For [`cancel`].
+    pub place: Place,
+}
+
+/// Opens a connection: to the first host and address, in the order of the target, that lets us in and has the right kind
+/// of session. Each gets `connect_timeout`, unless the URL names a limit, for TCP, TLS, authentication and the
+/// look at its session together; the look-up of a name gets as much again.
+///
+/// A host that refuses the user or password ends the search, as in libpq. Unlike libpq, every other answer sends it
+/// on: a host with too many connections says nothing about the next one.
+pub async fn dial(
+    target: &Target,
+    carrier: Carrier,
+    connect_timeout: Duration,
+) -> Result<Dialled, DialError> {
+    let reached = match carrier {
+        Carrier::Tokio => reach::<OnTokio>(target, connect_timeout).await?,
+        Carrier::Ring => reach::<OnRing>(target, connect_timeout).await?,
+    };
+    let Reached { client, driver, place } = reached;
+    Ok(Dialled { client: ClientWrapper::new(client, driver.detach()), place })
+}
+
+/// Asks the server to cancel what a connection is doing, within `limit`. At best it then fails with
+/// `query_canceled` (57014); nobody tells whether it did, so errors are only logged.
+///
+/// `place` is where the connection leads; without one, every host of the target is asked, and those that did not issue
+/// the token pass it over. Always on tokio's sockets, so that it may run on any thread.
+pub async fn cancel(token: &CancelToken, target: &Target, place: Option<&Place>, limit: Duration) {
+    let asked = async {
+        match place {
+            Some(place) => cancel_at(token, target, place).await,
+            None => {
+                for host in target.hosts() {
+                    for place in resolve(host, false).await.unwrap_or_default() {
+                        cancel_at(token, target, &place).await;
+                    }
+                }
+            }
+        }
+    };
+    if timeout(limit, asked).await.is_err() {
+        tracing::debug!(limit_ms = limit.as_millis(), "no time was left to cancel a statement");
+    }
+}
+
+async fn cancel_at(token: &CancelToken, target: &Target, place: &Place) {
+    let asked = async {
+        let start = start_tls(target, place)?;
+        let socket = connect(place, target.socket()).await.map_err(Failure::Io)?;
+        token.cancel_query_raw(socket, start).await.map_err(|error| Failure::of(&error, false))
+    };
+    if let Err(failure) = asked.await {
+        tracing::debug!(%place, %failure, "a statement could not be cancelled");
+    }
+}
+
+/// A connection whose parts are still apart.
+struct Reached {
+    client: Client,
+    driver: AbortOnDropHandle<()>,
+    place: Place,
+}
+
+impl Reached {
+    fn into_parts(self) -> (Client, JoinHandle<()>) {
+        (self.client, self.driver.detach())
+    }
+}
+
+/// [`dial`] on a known carrier.
+async fn reach<C: Carry>(target: &Target, connect_timeout: Duration) -> Result<Reached, DialError> {
+    let limit = target.connect_timeout().unwrap_or(connect_timeout);
+    let mut error = DialError::default();
+    for &wanted in target.session().passes() {
+        error = DialError::default();
+        for host in place::in_order(target.hosts().to_vec(), target.load_balance()) {
+            match reach_host::<C>(target, &host, wanted, limit, &mut error).await {
+                Some(reached) => return Ok(reached),
+                None if error.ends_search() => return Err(error),
+                None => {}
+            }
+        }
+    }
+    Err(error)
+}
+
+/// Tries the addresses of one host and notes why each failed.
+async fn reach_host<C: Carry>(
+    target: &Target,
+    host: &Host,
+    wanted: SessionAttrs,
+    limit: Duration,
+    error: &mut DialError,
+) -> Option<Reached> {
+    let places = match timeout(limit, resolve(host, target.load_balance())).await {
+        Ok(Ok(places)) => places,
+        Ok(Err(failure)) => {
+            error.note(Attempt { place: host.to_string(), failure: Failure::Resolve(failure) });
+            return None;
+        }
+        Err(_) => {
+            error.note(Attempt { place: host.to_string(), failure: Failure::Timeout(limit) });
+            return None;
+        }
+    };
+    for place in places {
+        let attempt = timeout(limit, open::<C>(target, &place, wanted));
+        let failure = match attempt.await.unwrap_or(Err(Failure::Timeout(limit))) {
+            Ok((client, driver)) => return Some(Reached { client, driver, place }),
+            Err(failure) => failure,
+        };
+        error.note(Attempt { place: place.to_string(), failure });
+        if error.ends_search() {
+            return None;
+        }
+    }
+    None
+}
+
+/// One address: a session of the right kind, encrypted as the target asks.
+async fn open<C: Carry>(
+    target: &Target,
+    place: &Place,
+    wanted: SessionAttrs,
+) -> Result<(Client, AbortOnDropHandle<()>), Failure> {
+    let (client, driver) = log_in_as_planned::<C>(target, place).await?;
+    session::check(&client, wanted).await?;
+    Ok((client, driver))
+}
+
+/// With `sslmode` allow and prefer, two attempts.
+async fn log_in_as_planned<C: Carry>(
+    target: &Target,
+    place: &Place,
+) -> Result<(Client, AbortOnDropHandle<()>), Failure> {
+    // libpq ignores sslmode on a unix socket too: it never leaves the host.
+    let plan = if place.is_unix() { &[SslMode::Disable] } else { target.tls().plan() };
+    let (&first, rest) = plan.split_first().expect("a plan has a first step");
+    let (outcome, encrypted) = log_in::<C>(target, place, first).await;
+    match (outcome, rest) {
+        // Had the server not agreed to encrypt, the second attempt would be the same again.
+        (Err(failure), &[second])
+            if failure.may_be_about_encryption() && (encrypted || first == SslMode::Disable) =>
+        {
+            tracing::debug!(%place, %failure, "trying the other choice of sslmode");
+            log_in::<C>(target, place, second).await.0
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// Connects and authenticates. Tells besides whether encryption was begun.
+async fn log_in<C: Carry>(
+    target: &Target,
+    place: &Place,
+    mode: SslMode,
+) -> (Result<(Client, AbortOnDropHandle<()>), Failure>, bool) {
+    let start = match start_tls(target, place) {
+        Ok(start) => start,
+        Err(failure) => return (Err(failure), false),
+    };
+    let begun = start.begun();
+    let outcome = async {
+        let socket = connect(place, target.socket()).await.map_err(Failure::Io)?;
+        let (carrier, socket) = C::adopt(socket).map_err(Failure::Io)?;
+        let mut config = target.config().clone();
+        config.ssl_mode(mode);
+        let opened = kicked(&carrier, config.connect_raw(socket, start)).await.map_err(Failure::Io)?;
+        let tls_refused = mode == SslMode::Require && !begun.load(Ordering::Relaxed);
+        let (client, connection) = opened.map_err(|error| Failure::of(&error, tls_refused))?;
+        let driver = carrier.spawn(connection, place.clone());
+        Ok((client, AbortOnDropHandle::new(driver)))
+    };
+    let outcome = outcome.await;
+    (outcome, begun.load(Ordering::Relaxed))
+}
+
+/// TLS for the name that the certificate must have.
+fn start_tls(target: &Target, place: &Place) -> Result<StartTls, Failure> {
+    let name = match place.server_name() {
+        Some(name) => name,
+        None => return Err(Failure::Tls("the name of the host can stand in no certificate".to_owned())),
+    };
+    Ok(target.tls().start(ServerName::to_owned(&name)))
+}

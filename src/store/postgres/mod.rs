@@ -1,0 +1,217 @@
+//! The production store: Postgres 13 or later, shared by any number of replicas of the service.
+//!
+//! Nothing home-made stands between replicas: the lock of the head row orders their batches, and the database keeps
+//! everything that they must agree on.
+
+mod audit;
+pub mod batch;
+mod convert;
+mod dial;
+mod pool;
+mod reader;
+mod rows;
+mod schema;
+mod target;
+mod tls;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use tokio::runtime::Runtime;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+pub use audit::AuditSource;
+pub use dial::{Carrier, DialError};
+pub use reader::Reader;
+pub use target::{BadTarget, Target};
+pub use writer::Writer;
+
+use dial::{Connector, dial};
+
+use super::StoreError;
+use super::migrations::{SchemaError, Status};
+
+/// Where a Postgres store is and how it is used.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The primary, or all servers of which one is.
+    pub target: Target,
+    /// A server that may lag behind, for histories and `verify`.
+    pub replica: Option<Target>,
+    /// What carries the connections of a core.
+    pub carrier: Carrier,
+    /// How many connections each core reads through.
+    pub connections_per_core: usize,
+    /// How long connecting to one server may take.
+    pub connect_timeout: Duration,
+    /// How long a request may wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a query may take.
+    pub statement_timeout: Duration,
+    /// How long a batch may take, with all that it is tried again.
+    pub commit_timeout: Duration,
+}
+
+/// A database with a current schema.
+#[derive(Debug)]
+pub struct Database {
+    options: Arc<Options>,
+    description: String,
+}
+
+/// Settings of the server that a ledger stands on.
+const SERVER: &str =
+    "select current_setting('server_version'), current_setting('server_version_num')::integer,
+    current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', pg_is_in_recovery()";
+/// The oldest server that is known to work.
+const OLDEST_SERVER: i32 = 130_000;
+
+impl Database {
+    /// Opens the database, migrating as needed. Refuses a server that forgets commits.
+    pub fn open(options: &Options) -> Result<Self, StoreError> {
+        on_own_runtime(async {
+            let client = connect(options, &options.target).await?;
+            let server = Server::of(&client).await?;
+            schema::migrate(&client).await?;
+            Ok(Self::new(options, &server))
+        })
+    }
+
+    /// Opens a database that must have a current schema. Changes nothing.
+    pub fn open_existing(options: &Options) -> Result<Self, StoreError> {
+        on_own_runtime(async {
+            let client = connect(options, &options.target).await?;
+            let server = Server::of(&client).await?;
+            match schema::status(&client).await?.iter().find(|line| line.applied_at.is_none()) {
+                Some(line) => Err(SchemaError::Behind { version: line.migration.version }.into()),
+                None => Ok(Self::new(options, &server)),
+            }
+        })
+    }
+
+    fn new(options: &Options, server: &Server) -> Self {
+        let description = format!("{}, version {}", options.target.describe(), server.version);
+        Self { options: Arc::new(options.clone()), description }
+    }
+
+    /// What `migrate --status` lists. Makes nothing.
+    pub fn migration_status(options: &Options) -> Result<Vec<Status>, StoreError> {
+        on_own_runtime(async {
+            let client = connect(options, &options.target).await?;
+            schema::status(&client).await
+        })
+    }
+
+    /// The connection of the posting lane, made when it is first used.
+    pub fn writer(&self) -> Writer {
+        Writer::new(Arc::clone(&self.options))
+    }
+
+    /// The connections of a core, made when they are first used.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        Reader::new(&self.options)
+    }
+
+    /// One snapshot of everything, from the replica if there is one.
+    pub fn audit(&self) -> Result<AuditSource, StoreError> {
+        AuditSource::open(&self.options)
+    }
+
+    /// Lets a signing key with this fingerprint (SHA-256) sign tokens of this ledger if it is the first one, or says
+    /// whether it is among those that do.
+    pub fn accept_signing_key(&self, fingerprint: [u8; 32]) -> Result<bool, StoreError> {
+        on_own_runtime(async {
+            let client = connect(&self.options, &self.options.target).await?;
+            schema::accept_signing_key(&client, &fingerprint).await
+        })
+    }
+
+    /// For people: what and where.
+    pub fn describe(&self) -> String {
+        self.description.clone()
+    }
+}
+
+/// What a server says of itself.
+struct Server {
+    version: String,
+}
+
+impl Server {
+    async fn of(client: &ClientWrapper) -> Result<Self, StoreError> {
+        let row = client.query_one(SERVER, &[]).await?;
+        let version: String = rows::get(&row, 0)?;
+        if rows::get::<i32>(&row, 1)? < OLDEST_SERVER {
+            return Err(StoreError::Unfit(format!("Postgres {version} is too old: 13 or later is needed")));
+        }
+        // On a standby it is off without harm until it is promoted, and then it is too late.
+        if !rows::get::<bool>(&row, 2)? {
+            return Err(StoreError::Unfit(
+                "the server runs with fsync = off: after a crash of its host the ledger would be lost or damaged; \
+                 set fsync = on"
+                    .into(),
+            ));
+        }
+        if !rows::get::<bool>(&row, 3)? {
+            tracing::warn!(
+                "the server runs with full_page_writes = off: unless its file system writes whole pages, a crash of \
+                 its host can damage the ledger"
+            );
+        }
+        Ok(Self { version })
+    }
+}
+
+async fn connect(options: &Options, target: &Target) -> Result<ClientWrapper, StoreError> {
+    Ok(dial(target, Carrier::Tokio, options.connect_timeout).await?.client)
+}
+
+/// For what happens once and on no core: opening, migrating.
+fn on_own_runtime<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    runtime()?.block_on(work)
+}
+
+fn runtime() -> Result<Runtime, StoreError> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| StoreError::Unavailable(format!("no runtime for the database: {error}")))
+}
+
+/// Whether the server ends the session with this error (class 57P), or takes no writes on it, as a primary that became
+/// a standby (25006).
+fn ends_session(code: &SqlState) -> bool {
+    code.code().starts_with("57P") || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+}
+
+/// What the server or the library says, without the statement.
+fn detail(error: &Error) -> String {
+    use std::error::Error as _;
+    match (error.as_db_error(), error.source()) {
+        (Some(told), _) => format!("{} ({})", told.message(), told.code().code()),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
+
+impl From<DialError> for StoreError {
+    fn from(error: DialError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<Error> for StoreError {
+    /// Broken constraints (class 23) and damaged pages (XX001, XX002) are rows that we did not write so.
+    fn from(error: Error) -> Self {
+        let damaged = |code: &SqlState| {
+            code.code().starts_with("23")
+                || [SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED].contains(code)
+        };
+        if error.code().is_some_and(damaged) {
+            Self::Corrupt(detail(&error))
+        } else {
+            Self::Unavailable(detail(&error))
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The connection of the posting lane: made when it is needed, made anew when it is lost, and asked again for a batch
+//! whose end nobody saw. What a batch does is [`super::batch`]'s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::ClientWrapper;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::batch::{self, Attempt, BatchError};
+use super::{Options, connect, rows};
+use crate::models::Head;
+use crate::models::posting::{Command, Outcome};
+use crate::store::columns::head_query;
+use crate::store::{Clock, StoreError};
+
+/// The first pause before a batch is tried again, and how far pauses grow: short beside what a failover takes, long
+/// beside what an attempt costs.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(80),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+];
+
+/// What the lane's session is told first. The planner's choices for arrays of unknown length on tables that were empty
+/// when the plans were cached are bad ones (17 ms a batch against 1), so it is left the ones by index. A replica that
+/// stops for good in the midst of a batch must not keep the head's lock for ever, nor one whose host has gone.
+const SESSION: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
+    set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; \
+    set idle_in_transaction_session_timeout = '5s'; \
+    set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3";
+
+/// Commits batches. The posting lane owns it.
+#[derive(Debug)]
+pub struct Writer {
+    options: Arc<Options>,
+    client: Option<ClientWrapper>,
+    /// Whether the last batch found no way to the store: then the next one tries once and fails quickly.
+    down: bool,
+}
+
+impl Writer {
+    pub(super) const fn new(options: Arc<Options>) -> Self {
+        Self { options, client: None, down: false }
+    }
+
+    /// Decides and stores a batch; see [`crate::store::Writer::commit`]. Tries again, within the time that a commit
+    /// may take, what lost a race or its connection.
+    pub async fn commit(
+        &mut self,
+        commands: &[Command],
+        clock: Clock<'_>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let give_up = Instant::now() + self.options.commit_timeout;
+        let mut attempt = Attempt::First;
+        let mut pauses = PAUSES.into_iter();
+        let mut pause = Duration::ZERO;
+        loop {
+            let error = match timeout_at(give_up, self.attempt(commands, clock, &mut attempt)).await {
+                Ok(Ok(outcomes)) => {
+                    self.down = false;
+                    return Ok(outcomes);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    // Whatever it waits for, its answer would be taken for that of the next batch.
+                    self.client = None;
+                    self.down = true;
+                    return Err(StoreError::Unavailable("the database took too long for a batch".into()));
+                }
+            };
+            if !self.may_try_again(&error) {
+                self.down = matches!(error, AttemptError::Connect(_));
+                return Err(error.into());
+            }
+            tracing::warn!(%error, "a batch is tried again");
+            pause = pauses.next().unwrap_or(pause);
+            if Instant::now() + pause >= give_up {
+                self.down = true;
+                return Err(error.into());
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// One attempt. A connection that is not known to be between two transactions is dropped.
+    async fn attempt(
+        &mut self,
+        commands: &[Command],
+        clock: Clock<'_>,
+        attempt: &mut Attempt,
+    ) -> Result<Vec<Outcome>, AttemptError> {
+        let earlier = *attempt;
+        let client = self.connected().await?;
+        let sends_commit = || *attempt = Attempt::Again;
+        let posted = batch::post(client, commands, clock, earlier, sends_commit).await;
+        match &posted {
+            Ok(_) | Err(BatchError::Store(_)) => {}
+            Err(BatchError::Unknown(_)) => self.client = None,
+            Err(BatchError::NotCommitted(error)) => {
+                *attempt = earlier;
+                if error.code().is_none_or(super::ends_session) {
+                    self.client = None;
+                }
+            }
+        }
+        Ok(posted?)
+    }
+
+    fn may_try_again(&self, error: &AttemptError) -> bool {
+        match error {
+            AttemptError::Connect(_) => !self.down,
+            AttemptError::Batch(BatchError::Store(_)) => false,
+            AttemptError::Batch(BatchError::Unknown(_)) => true,
+            AttemptError::Batch(error @ BatchError::NotCommitted(_)) => {
+                error.lost_a_race() || self.client.is_none()
+            }
+        }
+    }
+
+    async fn connected(&mut self) -> Result<&ClientWrapper, AttemptError> {
+        let client = match self.client.take().filter(|client| !client.is_closed()) {
+            Some(client) => client,
+            None => self.connect().await?,
+        };
+        Ok(self.client.insert(client))
+    }
+
+    /// Plain sockets of this thread's runtime: what a batch waits for is the commit, and a ring gains it nothing
+    /// (measured; see ARCHITECTURE.md).
+    async fn connect(&self) -> Result<ClientWrapper, AttemptError> {
+        let client = connect(&self.options, &self.options.target).await.map_err(AttemptError::Connect)?;
+        client.batch_execute(SESSION).await.map_err(|error| AttemptError::Connect(error.into()))?;
+        tracing::debug!("the posting lane has a connection");
+        Ok(client)
+    }
+
+    /// The end of the log, as this connection sees it.
+    pub async fn head(&mut self) -> Result<Head, StoreError> {
+        let give_up = Instant::now() + self.options.statement_timeout;
+        let client = self.connected().await?;
+        let head = async {
+            let statement = client.prepare_cached(head_query!()).await?;
+            client.query_one(&statement, &[]).await
+        };
+        match timeout_at(give_up, head).await {
+            Ok(row) => rows::head(&row?),
+            Err(_) => {
+                self.client = None;
+                Err(StoreError::Unavailable("the database took too long for a check".into()))
+            }
+        }
+    }
+}
+
+/// Why an attempt has no outcomes.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(StoreError),
+    /// The batch failed.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+impl From<AttemptError> for StoreError {
+    fn from(error: AttemptError) -> Self {
+        match error {
+            AttemptError::Connect(error) => error,
+            AttemptError::Batch(error) => error.into(),
+        }
+    }
+}
