@@ -92,7 +92,7 @@ fn a_commit_that_is_still_under_way_is_neither_repeated_nor_given_up() {
     let database = primary.database().unwrap();
     let server = serve_on(&primary.url_by(proxy.port(), &database));
     let books = Books::open(&server, 2);
-    let order = payment("under way");
+    let order = payment("under-way");
 
     standby.pause();
     let lost = proxy.lose_next_commit(CommitLoss::Answer);
@@ -120,7 +120,7 @@ fn a_commit_that_no_standby_has_is_not_acknowledged() {
     let standby = primary.standby(Replication::Synchronous).unwrap();
     let server = serve_on(&primary.url(&primary.database().unwrap()));
     let books = Books::open(&server, 2);
-    let order = payment("on one disk");
+    let order = payment("on-one-disk");
     standby.pause();
     let (reply, after) = ask(server.address(), &books.request(&order));
     assert_unavailable(&reply);

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use super::{LATE, RECOVERED_WITHIN};
+use super::{LATE, RECOVERED_WITHIN, ask, payment};
 use crate::crash::Trial;
+use crate::support::books::{Books, expect_created};
 use crate::support::postgres::{new_cluster, serve_on, shared_cluster};
 
 const KILLS_OF_THE_SERVER: usize = 10;
@@ -33,6 +34,26 @@ fn five_kills_of_postgres_lose_nothing_and_repeat_nothing() {
         });
     }
     assert_recovered(&trial.end());
+}
+
+/// With `synchronous_commit = off` and a slow WAL writer, what is committed is in memory alone for seconds.
+#[test]
+fn what_was_acknowledged_is_on_disk_whatever_the_servers_default_is() {
+    let mut cluster = new_cluster(&[("synchronous_commit", "off"), ("wal_writer_delay", "10s")]);
+    let database = cluster.database().unwrap();
+    let server = serve_on(&cluster.url(&database));
+    let books = Books::open(&server, 2);
+    cluster.query(&database, "create table control (n int); checkpoint").unwrap();
+    for number in 0..5 {
+        expect_created(&ask(server.address(), &books.request(&payment(&number.to_string()))).0);
+    }
+    let head = server.verify(None);
+    cluster.query(&database, "insert into control values (1)").unwrap();
+    cluster.kill9().unwrap();
+    cluster.start_again().unwrap();
+    assert_eq!(server.verify(None), head);
+    let kept = cluster.query(&database, "select count(*) from control").unwrap();
+    assert_eq!(kept, [["0"]], "a commit that waits for no disk would not have been seen to be lost");
 }
 
 fn assert_recovered(ready_after: &[Duration]) {

@@ -99,7 +99,7 @@ fn a_server_waits_for_the_promotion_of_its_only_host() {
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", primary.port(), standby.port());
     let server = serve_on(&format!("postgres://postgres@{hosts}/{database}?target_session_attrs=read-write"));
     let books = Books::open(&server, 2);
-    let order = super::payment("between two primaries");
+    let order = super::payment("between-two-primaries");
     while_healthy(&server, || {
         primary.kill9().unwrap();
         let (reply, after) = ask(server.address(), &books.request(&order));

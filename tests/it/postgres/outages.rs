@@ -24,7 +24,7 @@ fn on(cluster: &Cluster) -> (Server, Books) {
 /// Takes the database away and asserts all that is promised until it is back, and then.
 fn assert_outage(server: &Server, books: &Books, away: impl FnOnce(), back: impl FnOnce()) {
     let before = server.verify(None);
-    let lost = payment("sent during the outage");
+    let lost = payment("sent-during-the-outage");
     while_healthy(server, || {
         away();
         wait_for_ready(server, 503, UNREADY_WITHIN + LATE);
@@ -106,7 +106,7 @@ fn connections_that_are_cut_are_made_again() {
     let Line { proxy, server, books } = Line::new();
     for round in 0..3 {
         proxy.cut();
-        let order = payment(&format!("after cut {round}"));
+        let order = payment(&format!("after-cut-{round}"));
         let (reply, after) = ask(server.address(), &books.request(&order));
         assert_in_time(after);
         if reply.status != 201 {
@@ -162,7 +162,7 @@ fn a_database_whose_head_is_locked_by_somebody_else() {
     let server = serve_on(&cluster.url(&database));
     let books = Books::open(&server, 2);
     let mut somebody = cluster.connect(&database).unwrap();
-    let order = payment("behind a lock");
+    let order = payment("behind-a-lock");
     while_healthy(&server, || {
         somebody.batch_execute("begin; lock table head in access exclusive mode").unwrap();
         let (reply, after) = ask(server.address(), &books.request(&order));
@@ -200,5 +200,5 @@ fn a_host_that_is_gone_is_passed_over() {
     let url = cluster.url(&database).replace("127.0.0.1:", &format!("127.0.0.1:{gone},127.0.0.1:"));
     let server = serve_on(&url);
     let books = Books::open(&server, 2);
-    settle(&server, &books, &payment("by the second host"));
+    settle(&server, &books, &payment("by-the-second-host"));
 }

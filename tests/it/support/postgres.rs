@@ -6,8 +6,11 @@ use throwaway_postgres::{Cluster, ClusterOptions};
 
 use super::Server;
 
-/// The deadline of requests, so that a test need not wait for the default one.
-pub(crate) const DEADLINE_MS: u64 = 5_000;
+/// The deadline of requests, and how much of it a batch and a query may take: less than by default, so that a test need
+/// not wait for those. A request may wait for one batch before its own.
+pub(crate) const DEADLINE_MS: u64 = 8_000;
+const COMMIT_TIMEOUT_MS: u64 = 3_000;
+const STATEMENT_TIMEOUT_MS: u64 = 2_000;
 
 /// The cluster that tests share. Enough connections for all cores' pools of the tests that run at once.
 pub(crate) fn shared_cluster() -> &'static Cluster {
@@ -29,7 +32,12 @@ pub(crate) fn serve_on(url: &str) -> Server {
 
 /// The same with further settings.
 pub(crate) fn serve_on_set(url: &str, settings: &[(&str, &str)]) -> Server {
-    let deadline = DEADLINE_MS.to_string();
-    let own = [("store.url", url), ("limits.request_timeout_ms", &deadline)];
-    Server::start_set(&[], &[&own, settings].concat())
+    let times = [
+        ("limits.request_timeout_ms", DEADLINE_MS),
+        ("store.commit_timeout_ms", COMMIT_TIMEOUT_MS),
+        ("store.statement_timeout_ms", STATEMENT_TIMEOUT_MS),
+    ];
+    let times = times.map(|(name, value)| (name, value.to_string()));
+    let own = times.iter().map(|(name, value)| (*name, value.as_str())).chain([("store.url", url)]);
+    Server::start_set(&[], &own.chain(settings.iter().copied()).collect::<Vec<_>>())
 }
