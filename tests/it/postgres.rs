@@ -9,6 +9,7 @@ mod failover;
 mod keys;
 mod outages;
 mod replicas;
+mod start;
 mod tls;
 
 use std::net::SocketAddr;

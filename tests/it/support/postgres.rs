@@ -32,6 +32,11 @@ pub(crate) fn serve_on(url: &str) -> Server {
 
 /// The same with further settings.
 pub(crate) fn serve_on_set(url: &str, settings: &[(&str, &str)]) -> Server {
+    serve_with(&[], url, settings)
+}
+
+/// The same with further arguments of `serve`.
+pub(crate) fn serve_with(arguments: &[&str], url: &str, settings: &[(&str, &str)]) -> Server {
     let times = [
         ("limits.request_timeout_ms", DEADLINE_MS),
         ("store.commit_timeout_ms", COMMIT_TIMEOUT_MS),
@@ -39,5 +44,5 @@ pub(crate) fn serve_on_set(url: &str, settings: &[(&str, &str)]) -> Server {
     ];
     let times = times.map(|(name, value)| (name, value.to_string()));
     let own = times.iter().map(|(name, value)| (*name, value.as_str())).chain([("store.url", url)]);
-    Server::start_set(&[], &own.chain(settings.iter().copied()).collect::<Vec<_>>())
+    Server::start_set(arguments, &own.chain(settings.iter().copied()).collect::<Vec<_>>())
 }
