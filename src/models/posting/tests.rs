@@ -269,3 +269,72 @@ proptest! {
         }
     }
 }
+
+/// The books of after `journal`, as a store would load them.
+fn books_after(journal: Journal, users: &[User]) -> Books {
+    let mut books = Books::new(journal.head, None, at(2));
+    for account in journal.opened.into_iter().chain(journal.changed) {
+        books.load_account(account);
+    }
+    for user in users {
+        books.load_user(user.clone());
+    }
+    for ((user, key), record) in journal.keys {
+        books.load_key(user, key, record);
+    }
+    books
+}
+
+#[test]
+fn a_batch_whose_end_nobody_saw_finds_its_own_outcomes() {
+    let operator =
+        User { id: user(9), username: "op".parse().unwrap(), role: Role::Operator, created_at: at(0) };
+    let registration = RegisterUser {
+        id: user(7),
+        username: "alice".parse().unwrap(),
+        role: Role::User,
+        password_hash: "hash".into(),
+    };
+    let opening = OpenAccount {
+        id: account_id(7),
+        owner: Owner::Id(operator.id),
+        name: None,
+        currency: "EUR".parse().unwrap(),
+        min_balance: Some(Money::ZERO),
+    };
+    let batch = [
+        Command::RegisterUser(registration),
+        Command::OpenAccount(opening),
+        Command::Transfer(request(0, 1, 5, "paid", as_user(0), 1)),
+        Command::Transfer(request(2, 1, 5, "poor", as_user(1), 2)),
+        Command::Transfer(request(0, 1, 5, "paid", as_user(0), 3)),
+        Command::Transfer(request(0, 2, 1, "paid", as_user(0), 4)),
+        Command::Transfer(request(2, 1, 5, "not-mine", as_user(0), 5)),
+    ];
+    let mut books = books_with_accounts(genesis(), at(1));
+    books.load_user(operator.clone());
+    let told: Vec<_> = batch.iter().map(|command| books.decide(command)).collect();
+    let [Outcome::Registered(alice), ..] = told.as_slice() else { panic!("{told:?}") };
+    assert!(matches!(told[2], Outcome::Transferred { replayed: false, .. }));
+    assert!(matches!(told[4], Outcome::Transferred { replayed: true, .. }));
+    assert_eq!(told[5..], [Outcome::KeyReused, Outcome::Forbidden]);
+    let users = [operator, alice.clone()];
+
+    // It was committed: nothing is done twice, and the first use of a key is still told as the first.
+    let mut committed = books_after(books.into_journal(), &users);
+    for n in 3..ACCOUNTS {
+        let account = books_with_accounts(genesis(), at(1)).accounts.remove(&account_id(n)).unwrap();
+        committed.load_account(account);
+    }
+    committed.load_account(books_with_accounts(genesis(), at(1)).accounts.remove(&account_id(2)).unwrap());
+    let again: Vec<_> = batch.iter().map(|command| committed.decide_again(command)).collect();
+    assert_eq!(again, told);
+    assert!(committed.into_journal().is_empty());
+
+    // It was not: all is decided as if for the first time.
+    let mut lost = books_with_accounts(genesis(), at(1));
+    lost.load_user(users[0].clone());
+    let again: Vec<_> = batch.iter().map(|command| lost.decide_again(command)).collect();
+    assert_eq!(again, told);
+    assert_eq!(lost.into_journal().events.len(), 1);
+}

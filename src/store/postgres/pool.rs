@@ -7,19 +7,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
+    Runtime, Timeouts,
 };
 
-use super::{Connector, Options, Target};
+use super::{Connector, Options, Target, detail};
 use crate::store::StoreError;
 
 /// One core's connections to one target.
 #[derive(Debug)]
 pub(super) struct CorePool {
     pool: Pool,
-    shared: RefCell<Vec<Option<Arc<Shared>>>>,
+    places: Vec<Place>,
     next: Cell<usize>,
+    acquire_timeout: Duration,
+}
+
+/// Where a connection is kept while it works.
+#[derive(Debug, Default)]
+struct Place {
+    shared: RefCell<Option<Arc<Shared>>>,
+    /// Held by whoever makes a connection for this place; all others wait for that one.
+    making: Mutex<()>,
 }
 
 /// A connection that several requests use at once.
@@ -66,39 +79,66 @@ impl CorePool {
             .post_create(session(options.statement_timeout))
             .build();
         let pool = pool.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { pool, shared: RefCell::new(vec![None; size]), next: Cell::new(0) })
+        let places = (0..size).map(|_| Place::default()).collect();
+        Ok(Self { pool, places, next: Cell::new(0), acquire_timeout: options.acquire_timeout })
     }
 
     /// A connection that was alive when it was last looked at.
     pub(super) async fn any(&self) -> Result<Arc<Shared>, StoreError> {
-        let place = self.next.get();
-        self.next.set((place + 1) % self.shared.borrow().len());
-        if let Some(shared) = self.alive(place) {
-            return Ok(shared);
+        let place = &self.places[self.next.get()];
+        self.next.set((self.next.get() + 1) % self.places.len());
+        match place.alive() {
+            Some(shared) => Ok(shared),
+            None => self.fill(place).await,
         }
-        let object = self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let shared = Arc::new(Shared { object: Some(object), broken: AtomicBool::new(false) });
-        self.shared.borrow_mut()[place] = Some(Arc::clone(&shared));
-        Ok(shared)
     }
 
-    /// What is there, unless its connection has ended. Then it leaves its place to another.
-    fn alive(&self, place: usize) -> Option<Arc<Shared>> {
-        let mut shared = self.shared.borrow_mut();
-        if shared[place].as_ref().is_some_and(|shared| shared.client().is_closed()) {
-            shared[place] = None;
-        }
-        shared[place].clone()
+    async fn fill(&self, place: &Place) -> Result<Arc<Shared>, StoreError> {
+        let made = async {
+            let _making = place.making.lock().await;
+            if let Some(shared) = place.alive() {
+                return Ok(shared);
+            }
+            let object = self.pool.get().await.map_err(|error| StoreError::Unavailable(told(&error)))?;
+            let shared = Arc::new(Shared { object: Some(object), broken: AtomicBool::new(false) });
+            place.shared.replace(Some(Arc::clone(&shared)));
+            Ok(shared)
+        };
+        let late = |_| StoreError::Unavailable("no connection to the database in time".into());
+        timeout(self.acquire_timeout, made).await.map_err(late)?
     }
 
     /// Takes a connection that does not answer from its place and from the pool.
     pub(super) fn give_up(&self, broken: &Arc<Shared>) {
         broken.broken.store(true, Ordering::Relaxed);
-        for place in self.shared.borrow_mut().iter_mut() {
-            if place.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, broken)) {
-                *place = None;
+        for place in &self.places {
+            let mut shared = place.shared.borrow_mut();
+            if shared.as_ref().is_some_and(|shared| Arc::ptr_eq(shared, broken)) {
+                *shared = None;
             }
         }
+    }
+}
+
+impl Place {
+    /// What is there, unless its connection has ended. Then it leaves the place to another.
+    fn alive(&self) -> Option<Arc<Shared>> {
+        let mut shared = self.shared.borrow_mut();
+        if shared.as_ref().is_some_and(|shared| shared.client().is_closed()) {
+            *shared = None;
+        }
+        shared.clone()
+    }
+}
+
+/// What stands behind an error of the pool.
+fn told(error: &PoolError) -> String {
+    match error {
+        PoolError::Backend(error) => detail(error),
+        PoolError::Timeout(_)
+        | PoolError::Closed
+        | PoolError::NoRuntimeSpecified
+        | PoolError::PostCreateHook(_) => error.to_string(),
     }
 }
 

@@ -145,13 +145,11 @@ impl Writer {
             let statement = client.prepare_cached(head_query!()).await?;
             client.query_one(&statement, &[]).await
         };
-        match timeout_at(give_up, head).await {
-            Ok(row) => rows::head(&row?),
-            Err(_) => {
-                self.client = None;
-                Err(StoreError::Unavailable("the database took too long for a check".into()))
-            }
+        if let Ok(row) = timeout_at(give_up, head).await {
+            return rows::head(&row?);
         }
+        self.client = None;
+        Err(StoreError::Unavailable("the database took too long for a check".into()))
     }
 }
 

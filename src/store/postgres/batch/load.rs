@@ -39,8 +39,12 @@ pub(super) struct Loaded {
 impl Loaded {
     pub(super) fn into_books(self, clock: Timestamp) -> Books {
         let mut books = Books::new(self.head, self.last_key_use, clock);
-        self.accounts.into_iter().for_each(|account| books.load_account(account));
-        self.users.into_iter().for_each(|user| books.load_user(user));
+        for account in self.accounts {
+            books.load_account(account);
+        }
+        for user in self.users {
+            books.load_user(user);
+        }
         for (user, key, record) in self.keys {
             books.load_key(user, key, record);
         }
