@@ -189,7 +189,7 @@ impl Blueprint<'_> {
     fn api(&self) -> Result<Api, AppFailure> {
         let services = Services {
             reader: self.store.reader().map_err(failed)?,
-            lane: self.lane.clone(),
+            lane: self.lane.for_core(),
             pool: self.pool.clone(),
             tokens: self.tokens.clone(),
         };

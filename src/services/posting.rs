@@ -4,19 +4,27 @@
 //! rule and stored in one transaction. The batch is the group commit: there is no timer, so one lone command
 //! waits for nobody and a crowd shares one sync. Knows nothing of HTTP.
 
+mod delivery;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::delivery::{Delivery, Outbox};
 use super::now;
 use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
 use crate::store::{StoreError, Writer};
 
-/// A handle to the lane; every core has its own.
+/// A handle to the lane. A clone belongs to the same core; [`PostingLane::for_core`] makes one for another.
 #[derive(Debug, Clone)]
 pub struct PostingLane {
     queue: mpsc::Sender<Job>,
+    core: u32,
+    /// How many cores there are.
+    cores: Arc<AtomicU32>,
 }
 
 /// The lane's thread.
@@ -30,13 +38,14 @@ pub struct LaneThread {
 #[expect(clippy::large_enum_variant, reason = "checks are rare; a box would cost every command")]
 #[derive(Debug)]
 enum Job {
-    /// A command, and who waits for its outcome.
-    Post(Command, Reply<Outcome>),
+    /// A command, who waits for its outcome, and on which core.
+    Post(Command, Waiter, u32),
     /// A question whether the store answers.
     Check(Reply<Head>),
 }
 
 type Reply<T> = oneshot::Sender<Result<T, LaneError>>;
+type Waiter = oneshot::Sender<Delivery>;
 
 /// Why the lane has no outcome. In each case the command is not known to be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,26 +78,36 @@ impl PostingLane {
             let _alive: oneshot::Sender<()> = alive;
             runtime.block_on(run(writer, jobs, batch_commands))
         })?;
-        Ok((Self { queue }, LaneThread { thread, ended }))
+        Ok((Self { queue, core: 0, cores: Arc::new(AtomicU32::new(1)) }, LaneThread { thread, ended }))
+    }
+
+    /// A handle for one more core. All that wait on one core for one batch are woken together; a handle that many
+    /// threads share works as well.
+    #[must_use]
+    pub fn for_core(&self) -> Self {
+        let core = self.cores.fetch_add(1, Ordering::Relaxed);
+        Self { queue: self.queue.clone(), core, cores: Arc::clone(&self.cores) }
     }
 
     /// Decides and stores a command. The outcome is on stable storage when it is returned.
     pub async fn submit(&self, command: Command) -> Result<Outcome, LaneError> {
-        self.ask(|reply| Job::Post(command, reply)).await
+        let (waiter, answer) = oneshot::channel();
+        self.send(Job::Post(command, waiter, self.core))?;
+        answer.await.map_or(Err(LaneError::Ended), Delivery::open)
     }
 
     /// Runs a real query on the lane's connection, behind what waits: the end of the log.
     pub async fn check(&self) -> Result<Head, LaneError> {
-        self.ask(Job::Check).await
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Check(reply))?;
+        answer.await.unwrap_or(Err(LaneError::Ended))
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, LaneError> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(job(reply)).map_err(|error| match error {
+    fn send(&self, job: Job) -> Result<(), LaneError> {
+        self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => LaneError::Full,
             mpsc::error::TrySendError::Closed(_) => LaneError::Ended,
-        })?;
-        answer.await.unwrap_or(Err(LaneError::Ended))
+        })
     }
 }
 
@@ -113,21 +132,21 @@ async fn run(
 ) -> Result<(), StoreError> {
     let mut waiting = Vec::new();
     while jobs.recv_many(&mut waiting, batch_commands).await > 0 {
-        let (mut commands, mut replies, mut checks) =
-            (Vec::with_capacity(waiting.len()), Vec::new(), Vec::new());
+        let (mut commands, mut waiters, mut checks) =
+            (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()), Vec::new());
         for job in waiting.drain(..) {
             match job {
                 // Whoever has gone was told that nothing is known to be applied: so be it.
-                Job::Post(_, reply) if reply.is_closed() => {}
-                Job::Post(command, reply) => {
+                Job::Post(_, waiter, _) if waiter.is_closed() => {}
+                Job::Post(command, waiter, core) => {
                     commands.push(command);
-                    replies.push(reply);
+                    waiters.push((waiter, core));
                 }
                 Job::Check(reply) => checks.push(reply),
             }
         }
         if !commands.is_empty() {
-            post(&mut writer, &commands, replies).await;
+            post(&mut writer, &commands, waiters).await;
         }
         for reply in checks {
             let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
@@ -138,21 +157,23 @@ async fn run(
     writer.close()
 }
 
-async fn post(writer: &mut Writer, commands: &[Command], replies: Vec<Reply<Outcome>>) {
-    match writer.commit(commands, &now).await {
+async fn post(writer: &mut Writer, commands: &[Command], waiters: Vec<(Waiter, u32)>) {
+    let outcomes =
+        writer.commit(commands, &now).await.map_err(|error| told("a batch was not stored", &error));
+    let mut outbox = Outbox::default();
+    match outcomes {
         Ok(outcomes) => {
-            for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                // A caller who has gone finds the outcome under its key.
-                let _ = reply.send(Ok(outcome));
+            for ((waiter, core), outcome) in waiters.into_iter().zip(outcomes) {
+                outbox.add(core, waiter, Ok(outcome));
             }
         }
         Err(error) => {
-            let error = told("a batch was not stored", &error);
-            for reply in replies {
-                let _ = reply.send(Err(error));
+            for (waiter, core) in waiters {
+                outbox.add(core, waiter, Err(error));
             }
         }
     }
+    outbox.send();
 }
 
 /// Puts the store's words into the log; callers are told that it failed, not how.
