@@ -7,13 +7,20 @@ needs=(
     'cc|gcc libc6-dev|SQLite is C and is compiled in'
     'kill|procps|the tests signal the server (a program of that name, not the one of the shell)'
     'curl|curl|the quickstart is tried as it is printed'
+    'initdb|postgresql|the Postgres store is tested on throwaway clusters'
 )
+
+# Whether there is such a program: on PATH, or where Debian and postgresql.org put those of a Postgres server.
+is_there() {
+    type -P "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null ||
+        compgen -G "/usr/pgsql-*/bin/$1" >/dev/null
+}
 
 # Prints the rows of `needs` whose program is not there.
 missing_needs() {
     local row
     for row in "${needs[@]}"; do
-        type -P "${row%%|*}" >/dev/null || printf '%s\n' "$row"
+        is_there "${row%%|*}" || printf '%s\n' "$row"
     done
 }
 

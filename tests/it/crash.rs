@@ -1,9 +1,9 @@
 //! `kill -9` under load: what was acknowledged stays, what was not can be sent again, and nothing is applied
-//! twice.
+//! twice. What is killed is the caller's choice.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,18 +20,18 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 /// How long a server that is not ready is asked again before the test fails.
 const READY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Least and most milliseconds of load before the kill.
-const KILL_AFTER_MS: (u64, u64) = (100, 500);
+/// Least and most milliseconds of load before the blow.
+const STRIKE_AFTER_MS: (u64, u64) = (100, 500);
 
 /// Requests in one pipelined read of many transfers.
 const READS_AT_ONCE: usize = 100;
 
-/// What one client knows when the server dies.
+/// What one client knows when it stops.
 #[derive(Default)]
 struct Log {
     /// Orders with the id of the transfer that acknowledges each.
     acknowledged: Vec<(Order, String)>,
-    /// The order whose reply did not come.
+    /// The order whose fate the client was not told.
     unanswered: Option<Order>,
 }
 
@@ -41,23 +41,53 @@ struct Witness {
     acknowledged: Vec<(Order, String)>,
 }
 
+/// What all clients of a round look at.
+#[derive(Default)]
+struct Round {
+    /// Clients that have had their first reply.
+    running: AtomicUsize,
+    over: AtomicBool,
+}
+
+/// A ledger that is struck again and again under load, and holds all invariants after each blow.
+pub(crate) struct Trial {
+    server: Server,
+    books: Books,
+    witness: Witness,
+    head: String,
+    /// For each round, the time from the blow to `/ready` saying 200.
+    ready_after: Vec<Duration>,
+}
+
 #[test]
 fn ten_kills_lose_nothing_and_repeat_nothing() {
-    let mut server = Server::start();
-    let books = Books::open(&server, ACCOUNTS);
-    let mut witness = Witness { balances: vec![FUNDS; ACCOUNTS], acknowledged: Vec::new() };
-    let mut head = server.verify(None);
-    let mut ready_after = Vec::new();
-    for round in 0..ROUNDS {
-        let logs = write_until_killed(&mut server, &books, round);
-        let begin = Instant::now();
-        (server, _) = server.kill_and_restart();
-        wait_until_ready(server.address());
-        ready_after.push(begin.elapsed());
+    let mut trial = Trial::on(Server::start());
+    for _ in 0..ROUNDS {
+        trial = trial.round(|server| server.kill_and_restart().0);
+    }
+    let ready_after = trial.end();
+    assert!(ready_after.iter().all(|&after| after < READY_WITHIN), "{ready_after:?}");
+}
+
+impl Trial {
+    /// On a server with an empty ledger.
+    pub(crate) fn on(server: Server) -> Self {
+        let books = Books::open(&server, ACCOUNTS);
+        let witness = Witness { balances: vec![FUNDS; ACCOUNTS], acknowledged: Vec::new() };
+        let head = server.verify(None);
+        Self { server, books, witness, head, ready_after: Vec::new() }
+    }
+
+    /// Lets all clients write, strikes at a random time, and checks what is left when the server is ready again.
+    pub(crate) fn round(self, strike: impl FnOnce(Server) -> Server) -> Self {
+        let Self { server, books, mut witness, mut head, mut ready_after } = self;
+        let round = ready_after.len();
+        let (server, after, logs) = write_until_struck(server, &books, round, strike);
+        ready_after.push(after);
 
         let mut connection = Connection::open(server.address());
         let (fresh, unanswered) = merge(logs);
-        assert!(!fresh.is_empty(), "round {round} was killed before anything was acknowledged");
+        assert!(!fresh.is_empty(), "round {round} was struck before anything was acknowledged");
         assert_stored(&mut connection, &books, &fresh);
         let resent = unanswered.into_iter().map(|order| {
             let id = send_twice(&mut connection, &books, &order);
@@ -68,10 +98,16 @@ fn ten_kills_lose_nothing_and_repeat_nothing() {
         witness.add(resent);
         assert_eq!(books.balances(&mut connection), witness.balances, "after round {round}");
         head = server.verify(Some(&head));
+        Self { server, books, witness, head, ready_after }
     }
-    assert_stored(&mut Connection::open(server.address()), &books, &witness.acknowledged);
-    println!("{} transfers; ready after {ready_after:?}", witness.acknowledged.len());
-    assert!(ready_after.iter().all(|&after| after < READY_WITHIN), "{ready_after:?}");
+
+    /// Looks at everything that was acknowledged once more; returns how long each round's server was not ready.
+    pub(crate) fn end(self) -> Vec<Duration> {
+        let Self { server, books, witness, ready_after, .. } = self;
+        assert_stored(&mut Connection::open(server.address()), &books, &witness.acknowledged);
+        eprintln!("{} transfers; ready after {ready_after:?}", witness.acknowledged.len());
+        ready_after
+    }
 }
 
 impl Witness {
@@ -84,43 +120,61 @@ impl Witness {
     }
 }
 
-/// Lets all clients write, kills the server at a random time, and returns what the clients know.
-fn write_until_killed(server: &mut Server, books: &Books, round: usize) -> Vec<Log> {
+/// Lets all clients write and strikes at a random time; returns the server that is there then, when it was ready,
+/// and what the clients know.
+fn write_until_struck(
+    server: Server,
+    books: &Books,
+    number: usize,
+    strike: impl FnOnce(Server) -> Server,
+) -> (Server, Duration, Vec<Log>) {
     let address = server.address();
-    let running = AtomicUsize::new(0);
+    let round = Round::default();
     thread::scope(|scope| {
         let client = |client: usize| {
-            let running = &running;
-            scope.spawn(move || write_until_it_dies(address, books, &format!("{round}-{client}"), running))
+            let round = &round;
+            scope
+                .spawn(move || write_until_told_nothing(address, books, &format!("{number}-{client}"), round))
         };
         let clients: Vec<_> = (0..CLIENTS).map(client).collect();
         // A client that has ended has failed, and joining it says how.
-        while running.load(Ordering::Relaxed) < CLIENTS && !clients.iter().any(ScopedJoinHandle::is_finished)
+        while round.running.load(Ordering::Relaxed) < CLIENTS
+            && !clients.iter().any(ScopedJoinHandle::is_finished)
         {
             thread::yield_now();
         }
-        thread::sleep(random_wait(KILL_AFTER_MS));
-        server.kill();
-        clients.into_iter().map(|client| client.join().unwrap()).collect()
+        thread::sleep(random_wait(STRIKE_AFTER_MS));
+        let begin = Instant::now();
+        let server = strike(server);
+        wait_until_ready(server.address());
+        let ready_after = begin.elapsed();
+        round.over.store(true, Ordering::Relaxed);
+        (server, ready_after, clients.into_iter().map(|client| client.join().unwrap()).collect())
     })
 }
 
-/// Places one order after another, each with a key of its own, until a reply does not come. `running` counts
-/// the clients that have had their first reply.
-fn write_until_it_dies(address: SocketAddr, books: &Books, name: &str, running: &AtomicUsize) -> Log {
+/// Places one order after another, each with a key of its own, until a reply does not come, is that the store is
+/// unavailable, or the round is over.
+fn write_until_told_nothing(address: SocketAddr, books: &Books, name: &str, round: &Round) -> Log {
     let mut connection = Connection::open(address);
     let mut log = Log::default();
     let dice = RandomState::new();
     for number in 0.. {
         let order = random_order(&dice, format!("{name}-{number}"));
         let sent = connection.try_send(books.request(&order).bytes());
-        let Ok(reply) = sent.and_then(|()| connection.try_reply()) else {
-            log.unanswered = Some(order);
-            break;
-        };
-        log.acknowledged.push((order, expect_created(&reply)));
+        match sent.and_then(|()| connection.try_reply()) {
+            Ok(reply) if reply.status != 503 => log.acknowledged.push((order, expect_created(&reply))),
+            reply => {
+                assert!(reply.is_err() || reply.unwrap().problem_code() == "store_unavailable");
+                log.unanswered = Some(order);
+                break;
+            }
+        }
         if number == 0 {
-            running.fetch_add(1, Ordering::Relaxed);
+            round.running.fetch_add(1, Ordering::Relaxed);
+        }
+        if round.over.load(Ordering::Relaxed) {
+            break;
         }
     }
     log

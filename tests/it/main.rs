@@ -12,6 +12,7 @@ mod errors;
 mod idempotency;
 mod layers;
 mod metrics;
+mod postgres;
 mod raw;
 mod requests;
 mod serving;

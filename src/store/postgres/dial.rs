@@ -24,8 +24,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::carry::{Carry, OnRing, OnTokio, kicked};
 pub(super) use self::connector::Connector;
+pub(super) use self::error::Cause;
+pub use self::error::DialError;
 use self::error::{Attempt, Failure};
-pub use self::error::{Cause, DialError};
 pub(super) use self::place::Place;
 use self::place::{connect, resolve};
 use super::target::{Host, SessionAttrs, Target};

@@ -6,4 +6,5 @@
 
 mod contract;
 mod ledger;
+mod postgres;
 mod sqlite;

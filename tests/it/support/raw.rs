@@ -2,6 +2,7 @@
 //!
 //! It repairs nothing and shares no code with the server, so that a test sees what was really sent.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -26,7 +27,6 @@ pub(crate) struct Connection {
 }
 
 /// A reply in full.
-#[derive(Debug)]
 pub(crate) struct Reply {
     /// The status code.
     pub(crate) status: u16,
@@ -219,6 +219,17 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("fields", &self.fields)
+            .field("body", &body)
+            .finish()
     }
 }
 

@@ -178,16 +178,23 @@ impl Server {
         self.data.path()
     }
 
+    /// The program on the same ledger, with the server's settings.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = ledger_command(self.data());
+        command.envs(self.settings.iter().map(|(key, value)| (variable(key), value)));
+        command
+    }
+
     /// A token of the built-in operator.
     pub(crate) fn operator_token(&self) -> String {
-        let output = ledger_command(self.data()).args(["token", "--operator"]).output().unwrap();
+        let output = self.command().args(["token", "--operator"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     /// Audits the ledger, which must hold every invariant and `past`, a head that it had; returns its head.
     pub(crate) fn verify(&self, past: Option<&str>) -> String {
-        let mut command = ledger_command(self.data());
+        let mut command = self.command();
         command.arg("verify").args(past.iter().flat_map(|head| ["--expect", head]));
         let output = command.output().unwrap();
         assert!(output.status.success(), "verify with past head {past:?}: {output:?}");
@@ -203,7 +210,7 @@ impl Drop for Server {
 }
 
 /// The environment variable of a setting.
-fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     format!("RINGLEDGER__{}", key.replace('.', "__").to_uppercase())
 }
 
