@@ -94,7 +94,7 @@ pub async fn post(
     };
     let oldest_key_use = loaded.oldest_key_use;
     let mut books = loaded.into_books(clock());
-    let outcomes = commands
+    let outcomes: Vec<_> = commands
         .iter()
         .map(|command| match attempt {
             Attempt::First => books.decide(command),
@@ -104,7 +104,11 @@ pub async fn post(
     let now = books.now();
     let journal = books.into_journal();
     if journal.is_empty() {
-        roll_back(client).await;
+        if attempt == Attempt::Again || outcomes.iter().any(is_replay) {
+            confirm(client).await?;
+        } else {
+            roll_back(client).await;
+        }
         return Ok(outcomes);
     }
     let statements = save::Statements::prepare(client).await.map_err(BatchError::NotCommitted)?;
@@ -113,6 +117,18 @@ pub async fn post(
     sends_commit();
     save::save(client, &statements, &columns, dead).await?;
     Ok(outcomes)
+}
+
+/// Whether an outcome was found in the database.
+const fn is_replay(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Transferred { replayed: true, .. } | Outcome::Rejected { replayed: true, .. })
+}
+
+/// Makes sure of what was found. A commit is seen before a standby has it when the session that waited for the standby
+/// was ended, as a restart of the server does. The head's lock is in the log of the server, so this transaction's commit
+/// waits for the disk and the standby as any does, and with it for all that was committed before.
+async fn confirm(client: &ClientWrapper) -> Result<(), Error> {
+    client.batch_execute("commit").await
 }
 
 /// Ends a transaction that wrote nothing. On a connection that is lost there is none.
