@@ -92,7 +92,7 @@ pub async fn post(
             return Err(error);
         }
     };
-    let oldest_key_use = loaded.oldest_key_use;
+    let (oldest_key_use, known_keys) = (loaded.oldest_key_use, loaded.known_keys());
     let mut books = loaded.into_books(clock());
     let outcomes: Vec<_> = commands
         .iter()
@@ -112,7 +112,7 @@ pub async fn post(
         return Ok(outcomes);
     }
     let statements = save::Statements::prepare(client).await.map_err(BatchError::NotCommitted)?;
-    let columns = save::Columns::of(&journal)?;
+    let columns = save::Columns::of(&journal, &known_keys)?;
     let dead = save::DeadKeys::of(&journal, now, oldest_key_use, commands.len());
     sends_commit();
     save::save(client, &statements, &columns, dead).await?;

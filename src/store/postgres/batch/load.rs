@@ -1,5 +1,7 @@
 //! The first trip: begins the transaction, locks the head, and loads what the batch depends on.
 
+use std::collections::HashSet;
+
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
@@ -37,6 +39,11 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
+    /// The keys that have a record, alive or dead.
+    pub(super) fn known_keys(&self) -> HashSet<(UserId, IdempotencyKey)> {
+        self.keys.iter().map(|(user, key, _)| (*user, key.clone())).collect()
+    }
+
     pub(super) fn into_books(self, clock: Timestamp) -> Books {
         let mut books = Books::new(self.head, self.last_key_use, clock);
         for account in self.accounts {
