@@ -35,7 +35,7 @@ fn reached_by(settings: &Settings, carrier: Carrier) -> Result<Location, AppFail
     };
     let replica = store.replica_url.as_ref().map(|url| target("store.replica_url", url)).transpose()?;
     Ok(Location::Postgres(Box::new(Options {
-        target: target("store.url", url)?,
+        target: target("store.url", url)?.for_writing(),
         replica,
         carrier,
         connections_per_core: store.connections_per_core,

@@ -10,7 +10,6 @@ use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::{Layered, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::access::{AccessLines, Admission, Sampling, Style};
@@ -79,7 +78,9 @@ pub fn start_to(
     settle_in: fn(),
 ) -> Result<Logging, LoggingError> {
     let (subscriber, logging) = build(format.style(), directives, sink, settle_in)?;
-    subscriber.init();
+    // Not by `init`, which also takes in what libraries write by the `log` crate: at debug level that of Postgres tells
+    // the parameters of statements, hashes of passwords among them.
+    tracing::subscriber::set_global_default(subscriber).expect("the process starts its log once");
     logging.access.ask();
     Ok(logging)
 }

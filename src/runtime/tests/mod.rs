@@ -1,5 +1,6 @@
 //! The promises of both engines, kept over real sockets by one set of cases.
 
+mod connected;
 mod http;
 mod lifetime;
 mod listener;

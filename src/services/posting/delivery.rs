@@ -3,8 +3,6 @@
 //! Waking a thread that sleeps costs a system call on this side and a context switch on the other, and a core that is
 //! woken for each of a batch's outcomes takes them one by one. Woken once, it answers all in one turn.
 
-use tokio::sync::oneshot;
-
 use super::{LaneError, Waiter};
 use crate::models::posting::Outcome;
 
@@ -67,6 +65,8 @@ impl Drop for Delivery {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     fn waiters(count: usize) -> (Vec<Waiter>, Vec<oneshot::Receiver<Delivery>>) {

@@ -1,5 +1,5 @@
-//! Opens connections to a target: hosts and addresses in turn, each with a time limit over all of it, the right kind
-//! of session. On plain streams tokio-postgres leaves all of that to its caller.
+//! Opens connections to a target: its hosts and their addresses in turn, a time limit for each, and only sessions of
+//! the right kind. Where the caller brings the stream, tokio-postgres leaves all of that to it.
 //!
 //! Knows nothing of pools and of what is asked over a connection.
 
@@ -18,16 +18,16 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::Client;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{CancelToken, Client};
-use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::carry::{Carry, OnRing, OnTokio, kicked};
-pub use self::connector::Connector;
+pub(super) use self::connector::Connector;
+pub(super) use self::error::Cause;
+pub use self::error::DialError;
 use self::error::{Attempt, Failure};
-pub use self::error::{Cause, DialError};
-pub use self::place::Place;
+pub(super) use self::place::Place;
 use self::place::{connect, resolve};
 use super::target::{Host, SessionAttrs, Target};
 use super::tls::StartTls;
@@ -43,11 +43,11 @@ pub enum Carrier {
 
 /// A connection and where it leads.
 #[derive(Debug)]
-pub struct Dialled {
+pub(super) struct Dialled {
     /// The connection. Dropping it ends the task that drives it.
-    pub client: ClientWrapper,
-    /// For [`cancel`].
-    pub place: Place,
+    pub(super) client: ClientWrapper,
+    /// Where it leads.
+    pub(super) place: Place,
 }
 
 /// Opens a connection: to the first host and address, in the order of the target, that lets us in and has the right kind
@@ -56,7 +56,7 @@ pub struct Dialled {
 ///
 /// A host that refuses the user or password ends the search, as in libpq. Unlike libpq, every other answer sends it
 /// on: a host with too many connections says nothing about the next one.
-pub async fn dial(
+pub(super) async fn dial(
     target: &Target,
     carrier: Carrier,
     connect_timeout: Duration,
@@ -67,40 +67,6 @@ pub async fn dial(
     };
     let Reached { client, driver, place } = reached;
     Ok(Dialled { client: ClientWrapper::new(client, driver.detach()), place })
-}
-
-/// Asks the server to cancel what a connection is doing, within `limit`. At best it then fails with
-/// `query_canceled` (57014); nobody tells whether it did, so errors are only logged.
-///
-/// `place` is where the connection leads; without one, every host of the target is asked, and those that did not issue
-/// the token pass it over. Always on tokio's sockets, so that it may run on any thread.
-pub async fn cancel(token: &CancelToken, target: &Target, place: Option<&Place>, limit: Duration) {
-    let asked = async {
-        match place {
-            Some(place) => cancel_at(token, target, place).await,
-            None => {
-                for host in target.hosts() {
-                    for place in resolve(host, false).await.unwrap_or_default() {
-                        cancel_at(token, target, &place).await;
-                    }
-                }
-            }
-        }
-    };
-    if timeout(limit, asked).await.is_err() {
-        tracing::debug!(limit_ms = limit.as_millis(), "no time was left to cancel a statement");
-    }
-}
-
-async fn cancel_at(token: &CancelToken, target: &Target, place: &Place) {
-    let asked = async {
-        let start = start_tls(target, place)?;
-        let socket = connect(place, target.socket()).await.map_err(Failure::Io)?;
-        token.cancel_query_raw(socket, start).await.map_err(|error| Failure::of(&error, false))
-    };
-    if let Err(failure) = asked.await {
-        tracing::debug!(%place, %failure, "a statement could not be cancelled");
-    }
 }
 
 /// A connection whose parts are still apart.
@@ -191,8 +157,11 @@ async fn log_in_as_planned<C: Carry>(
         (Err(failure), &[second])
             if failure.may_be_about_encryption() && (encrypted || first == SslMode::Disable) =>
         {
-            tracing::debug!(%place, %failure, "trying the other choice of sslmode");
-            log_in::<C>(target, place, second).await.0
+            match log_in::<C>(target, place, second).await.0 {
+                // The first answer tells more.
+                Err(Failure::Tls(_)) => Err(failure),
+                outcome => outcome,
+            }
         }
         (outcome, _) => outcome,
     }
@@ -226,9 +195,10 @@ async fn log_in<C: Carry>(
 
 /// TLS for the name that the certificate must have.
 fn start_tls(target: &Target, place: &Place) -> Result<StartTls, Failure> {
-    let name = match place.server_name() {
-        Some(name) => name,
-        None => return Err(Failure::Tls("the name of the host can stand in no certificate".to_owned())),
-    };
-    Ok(target.tls().start(ServerName::to_owned(&name)))
+    let tls = target.tls();
+    match place.server_name() {
+        Some(name) => Ok(tls.start(name)),
+        None if !tls.verifies_name() => Ok(tls.start(place.server_address())),
+        None => Err(Failure::Tls("no certificate can be for the name of this host".to_owned())),
+    }
 }

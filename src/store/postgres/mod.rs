@@ -29,7 +29,7 @@ pub use reader::Reader;
 pub use target::{BadTarget, Target};
 pub use writer::Writer;
 
-use dial::{Connector, dial};
+use dial::{Connector, Dialled, dial};
 
 use super::StoreError;
 use super::migrations::{SchemaError, Status};
@@ -165,8 +165,11 @@ impl Server {
     }
 }
 
+/// A connection of its own, on tokio's sockets.
 async fn connect(options: &Options, target: &Target) -> Result<ClientWrapper, StoreError> {
-    Ok(dial(target, Carrier::Tokio, options.connect_timeout).await?.client)
+    let Dialled { client, place } = dial(target, Carrier::Tokio, options.connect_timeout).await?;
+    tracing::debug!(%place, "connected to Postgres");
+    Ok(client)
 }
 
 /// For what happens once and on no core: opening, migrating.

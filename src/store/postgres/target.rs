@@ -101,13 +101,13 @@ pub(super) struct SocketOptions {
 #[derive(Clone)]
 pub struct Target {
     config: Config,
+    session: SessionAttrs,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     hosts: Vec<Host>,
     tls: Tls,
-    session: SessionAttrs,
     load_balance: bool,
     connect_timeout: Option<Duration>,
     socket: SocketOptions,
@@ -131,19 +131,17 @@ impl Target {
             return Err(BadTarget::NoNameToVerify);
         }
         let tls = Tls::load(&wanted)?;
-        let shared = Shared { hosts, tls, session, load_balance, connect_timeout, socket };
-        Ok(Self { config, shared: Arc::new(shared) })
+        let shared = Shared { hosts, tls, load_balance, connect_timeout, socket };
+        Ok(Self { config, session, shared: Arc::new(shared) })
     }
 
-    /// The same server with further command-line options for its sessions, as `-c NAME=VALUE`; they stand behind
-    /// those of the URL, so they win.
+    /// The same servers for who must write: of several, one that takes writes is sought, unless the URL says what
+    /// is. A list of hosts that begins with a standby would else never lead to the primary.
     #[must_use]
-    pub fn with_options(mut self, more: &str) -> Self {
-        let options = match self.config.get_options() {
-            Some(options) => format!("{options} {more}"),
-            None => more.to_owned(),
-        };
-        self.config.options(options);
+    pub fn for_writing(mut self) -> Self {
+        if self.shared.hosts.len() > 1 && self.session == SessionAttrs::Any {
+            self.session = SessionAttrs::ReadWrite;
+        }
         self
     }
 
@@ -171,7 +169,7 @@ impl Target {
     }
 
     pub(super) fn session(&self) -> SessionAttrs {
-        self.shared.session
+        self.session
     }
 
     /// Whether hosts and addresses are tried in random order.
@@ -198,7 +196,7 @@ impl fmt::Debug for Target {
             .field("dbname", &self.config.get_dbname())
             .field("options", &self.config.get_options())
             .field("tls", &self.shared.tls)
-            .field("session", &self.shared.session)
+            .field("session", &self.session)
             .finish_non_exhaustive()
     }
 }

@@ -155,6 +155,7 @@ impl Wanted {
 #[derive(Debug, Clone)]
 pub(super) struct Tls {
     mode: Mode,
+    verification: Verification,
     config: Arc<ClientConfig>,
 }
 
@@ -179,7 +180,13 @@ impl Tls {
                 builder.with_client_auth_cert(chain, key).map_err(BadTls::Identity)?
             }
         };
-        Ok(Self { mode: wanted.mode, config: Arc::new(config) })
+        let &Wanted { mode, verification, .. } = wanted;
+        Ok(Self { mode, verification, config: Arc::new(config) })
+    }
+
+    /// Whether the certificate must be for the name of the host.
+    pub(super) fn verifies_name(&self) -> bool {
+        self.verification == Verification::ChainAndName
     }
 
     /// What is tried with a server over TCP, in this order: the second only if the first fails as

@@ -23,7 +23,7 @@ use crate::store::postgres::target::Target;
 /// Its errors are those of a broken connection; [`DialError::behind`] gives what is behind them. A warning is logged
 /// when connecting begins to fail or fails in another way, and a line when it works again.
 #[derive(Debug)]
-pub struct Connector {
+pub(in crate::store::postgres) struct Connector {
     target: Target,
     carrier: Carrier,
     connect_timeout: Duration,
@@ -33,7 +33,11 @@ pub struct Connector {
 
 impl Connector {
     /// `connect_timeout` is for each address, unless the URL of the target names a limit.
-    pub fn new(target: Target, carrier: Carrier, connect_timeout: Duration) -> Self {
+    pub(in crate::store::postgres) fn new(
+        target: Target,
+        carrier: Carrier,
+        connect_timeout: Duration,
+    ) -> Self {
         Self { target, carrier, connect_timeout, failing: Mutex::new(None) }
     }
 

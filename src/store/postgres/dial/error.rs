@@ -104,14 +104,14 @@ impl Failure {
         let Some(source) = error.source() else {
             return Self::Protocol(error.to_string());
         };
-        if let Some(cause) = source.downcast_ref::<io::Error>() {
-            return Self::Io(io::Error::new(cause.kind(), cause.to_string()));
+        let handshake = source.downcast_ref::<HandshakeError>();
+        if let Some(broken) = handshake.map_or(source.downcast_ref(), HandshakeError::of_connection) {
+            return Self::Io(io::Error::new(broken.kind(), broken.to_string()));
         }
-        match () {
-            () if source.is::<HandshakeError>() => Self::Tls(source.to_string()),
-            () if tls_refused => Self::Tls(source.to_string()),
-            () => Self::LogIn(in_one_line(error)),
+        if handshake.is_some() || tls_refused {
+            return Self::Tls(source.to_string());
         }
+        Self::LogIn(in_one_line(error))
     }
 
     fn cause(&self) -> Cause {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use socket2::SockRef;
@@ -19,7 +19,7 @@ const ADDRESSES_PER_HOST: usize = 16;
 
 /// One address of one host of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub(in crate::store::postgres) struct Place {
     host: Host,
     address: Address,
 }
@@ -39,14 +39,22 @@ impl Place {
         matches!(self.address, Address::Unix(_))
     }
 
-    /// What the certificate of the server is for.
+    /// What the certificate of the server is for; `None` for a name that can stand in none.
     pub(super) fn server_name(&self) -> Option<ServerName<'static>> {
-        match (self.host.name(), &self.address) {
-            (Some(name), _) => ServerName::try_from(name.to_owned()).ok(),
-            (None, Address::Tcp(address)) => Some(ServerName::IpAddress(address.ip().into())),
-            // Never encrypted.
-            (None, Address::Unix(_)) => Some(ServerName::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())),
+        match self.host.name() {
+            Some(name) => ServerName::try_from(name.to_owned()).ok(),
+            None => Some(self.server_address()),
         }
+    }
+
+    /// The server as an address, where no name is checked.
+    pub(super) fn server_address(&self) -> ServerName<'static> {
+        let ip = match &self.address {
+            Address::Tcp(address) => address.ip(),
+            // Never encrypted.
+            Address::Unix(_) => IpAddr::from([127, 0, 0, 1]),
+        };
+        ServerName::IpAddress(ip.into())
     }
 }
 

@@ -90,13 +90,11 @@ impl Parameters {
         choices: &[(&'static str, T)],
     ) -> Result<Option<T>, BadTarget> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        match choices.iter().find(|(choice, _)| *choice == value) {
-            Some(&(_, choice)) => Ok(Some(choice)),
-            None => {
-                let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-                Err(BadTarget::Value { name, wanted: names.join(", ") })
-            }
+        if let Some(&(_, choice)) = choices.iter().find(|(choice, _)| *choice == value) {
+            return Ok(Some(choice));
         }
+        let names: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+        Err(BadTarget::Value { name, wanted: names.join(", ") })
     }
 
     /// Takes a whole number. Like libpq, reads one that is not positive as absent.

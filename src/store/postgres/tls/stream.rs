@@ -17,6 +17,14 @@ use tokio_rustls::{Connect, TlsConnector, client};
 #[error("{0}")]
 pub(in crate::store::postgres) struct HandshakeError(io::Error);
 
+impl HandshakeError {
+    /// The failure of the connection below, if TLS itself has nothing to do with it.
+    pub(in crate::store::postgres) fn of_connection(&self) -> Option<&io::Error> {
+        // What rustls finds wrong comes as this kind.
+        (self.0.kind() != io::ErrorKind::InvalidData).then_some(&self.0)
+    }
+}
+
 /// Encrypts one connection, if the server agrees to it.
 pub(in crate::store::postgres) struct StartTls {
     connector: TlsConnector,

@@ -1,5 +1,7 @@
 //! What is checked of a server's certificate. Knows nothing of connections.
 
+use std::sync::Arc;
+
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use tokio_rustls::rustls::crypto::{
@@ -41,9 +43,41 @@ impl Verifier {
     }
 }
 
+/// What rustls has no word for, but what recipes for Postgres often end in.
+#[derive(Debug, thiserror::Error)]
+enum BadCertificate {
+    #[error(
+        "the server shows the certificate of an authority; name that very one with sslrootcert, or have it \
+         sign one for the server"
+    )]
+    Authority,
+    #[error(
+        "the server's certificate is of X.509 version 1; issue one with a subjectAltName, which is of version 3"
+    )]
+    Version1,
+}
+
 fn is_authority_as_server(error: &Error) -> bool {
-    let Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) = error else { return false };
-    matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+    matches!(webpki_error(error), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+fn webpki_error(error: &Error) -> Option<&webpki::Error> {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => cause.downcast_ref(),
+        _ => None,
+    }
+}
+
+fn in_words(error: Error) -> Error {
+    match webpki_error(&error) {
+        Some(webpki::Error::CaUsedAsEndEntity) => {
+            Error::Other(OtherError(Arc::new(BadCertificate::Authority)))
+        }
+        Some(webpki::Error::UnsupportedCertVersion) => {
+            Error::Other(OtherError(Arc::new(BadCertificate::Version1)))
+        }
+        _ => error,
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -56,8 +90,8 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if self.verification != Verification::Nothing {
-            let parsed = ParsedCertificate::try_from(end_entity)?;
-            self.verify_chain(&parsed, end_entity, intermediates, now)?;
+            let parsed = ParsedCertificate::try_from(end_entity).map_err(in_words)?;
+            self.verify_chain(&parsed, end_entity, intermediates, now).map_err(in_words)?;
             if self.verification == Verification::ChainAndName {
                 verify_server_name(&parsed, server_name)?;
             }
