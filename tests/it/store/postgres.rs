@@ -1,5 +1,7 @@
 //! The contract on Postgres, and what is Postgres' own: settings of the server, races, migrations side by side.
 
+mod tampering;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, OnceLock};
 use std::thread;
