@@ -1,7 +1,8 @@
 //! The store alone: durable transfers a second by batch size, and the time of one commit.
 //!
 //! `cargo bench --bench store` runs every size in interleaved rounds on a fresh database in the target
-//! directory's file system and prints medians with the range over the rounds. `-- --rounds N` sets how many.
+//! directory's file system and prints medians with the range over the rounds. `-- --rounds N` sets how many,
+//! `-- --postgres` takes a throwaway cluster from the installed programs instead of SQLite.
 
 #![allow(clippy::print_stdout, reason = "the figures are the result")]
 #![allow(
@@ -16,7 +17,9 @@ use std::time::{Duration, Instant};
 use ringledger::models::posting::{Command, OpenAccount, Outcome, Owner, TransferRequest};
 use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{AccountId, Actor, Amount, Fingerprint, Role, Terms, Timestamp, TransferId};
+use ringledger::store::postgres::{Carrier, Options, Target};
 use ringledger::store::{Location, Store, Writer};
+use throwaway_postgres::{Cluster, ClusterOptions};
 use uuid::Uuid;
 
 /// Transfers in a batch.
@@ -33,7 +36,12 @@ fn main() {
         .position(|argument| argument == "--rounds")
         .and_then(|at| arguments.get(at + 1)?.parse().ok())
         .unwrap_or(5);
-    let mut ledger = Ledger::new();
+    let place = if arguments.iter().any(|argument| argument == "--postgres") {
+        Place::postgres()
+    } else {
+        Place::sqlite()
+    };
+    let mut ledger = Ledger::new(place);
     let mut runs = vec![Vec::new(); BATCHES.len()];
     for _ in 0..rounds {
         for (runs, size) in runs.iter_mut().zip(BATCHES) {
@@ -41,7 +49,8 @@ fn main() {
         }
     }
     println!(
-        "SQLite, {ACCOUNTS} accounts, {rounds} rounds of {ROUND:?}; medians over the rounds [least, most]"
+        "{}, {ACCOUNTS} accounts, {rounds} rounds of {ROUND:?}; medians over the rounds [least, most]",
+        ledger.store.describe()
     );
     for (runs, size) in runs.iter().zip(BATCHES) {
         let of = |figure: fn(&Run) -> f64| spread(runs.iter().map(figure).collect());
@@ -70,22 +79,58 @@ fn spread(mut figures: Vec<f64>) -> String {
     format!("{:.0} [{:.0}, {:.0}]", figures[last / 2], figures[0], figures[last])
 }
 
+/// Where a ledger is kept, until it is dropped. Not in the system's temporary directory, which is often memory and has
+/// no stable storage to wait for.
+enum Place {
+    Directory(tempfile::TempDir),
+    Cluster(Box<Cluster>),
+}
+
+impl Place {
+    fn sqlite() -> Self {
+        Self::Directory(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory in target"))
+    }
+
+    fn postgres() -> Self {
+        let options = ClusterOptions::new().parent(env!("CARGO_TARGET_TMPDIR"));
+        Self::Cluster(Box::new(Cluster::start(&options).expect("a cluster")))
+    }
+
+    fn location(&self) -> Location {
+        match self {
+            Self::Directory(directory) => Location::Sqlite { directory: directory.path().to_owned() },
+            Self::Cluster(cluster) => {
+                let database = cluster.database().expect("a database");
+                Location::Postgres(Box::new(Options {
+                    target: Target::parse(&cluster.url(&database)).expect("a URL"),
+                    replica: None,
+                    carrier: Carrier::Tokio,
+                    connections_per_core: 1,
+                    connect_timeout: ROUND,
+                    acquire_timeout: ROUND,
+                    statement_timeout: 5 * ROUND,
+                    commit_timeout: 5 * ROUND,
+                }))
+            }
+        }
+    }
+}
+
 struct Ledger {
     runtime: tokio::runtime::Runtime,
     writer: Writer,
+    store: Store,
     accounts: Vec<AccountId>,
     made: u64,
-    _directory: tempfile::TempDir,
+    _place: Place,
 }
 
 impl Ledger {
-    fn new() -> Self {
-        // Not the system's temporary directory, which is often memory and has no stable storage to wait for.
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory in target");
-        let location = Location::Sqlite { directory: directory.path().to_owned() };
-        let writer = Store::open(&location).and_then(|store| store.writer()).expect("a fresh store");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let mut ledger = Self { runtime, writer, accounts: Vec::new(), made: 0, _directory: directory };
+    fn new(place: Place) -> Self {
+        let store = Store::open(&place.location()).expect("a fresh store");
+        let writer = store.writer().expect("a writer");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let mut ledger = Self { runtime, writer, store, accounts: Vec::new(), made: 0, _place: place };
         ledger.open_accounts();
         ledger
     }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::timeout;
-
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
     Runtime, Timeouts,
 };
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::{Connector, Options, Target, detail};
 use crate::store::StoreError;
@@ -63,7 +62,10 @@ impl Drop for Shared {
 impl CorePool {
     /// Connects nowhere yet: the first request of a core does, on that core.
     pub(super) fn new(target: &Target, options: &Options) -> Result<Self, StoreError> {
-        let connect = Connector::new(target.clone(), options.carrier, options.connect_timeout);
+        // Who waits for a connection must not give up before the last host was asked: the first may be silent.
+        let hosts = u32::try_from(target.hosts().len()).unwrap_or(u32::MAX);
+        let connect_timeout = options.connect_timeout.min(options.acquire_timeout / hosts);
+        let connect = Connector::new(target.clone(), options.carrier, connect_timeout);
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(target.config().clone(), connect, config);
         let size = options.connections_per_core;
@@ -73,7 +75,8 @@ impl CorePool {
             recycle: Some(options.acquire_timeout),
         };
         let pool = Pool::builder(manager)
-            .max_size(size)
+            // One that stopped answering is held by those who wait for it; its successor is made meanwhile.
+            .max_size(2 * size)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
             .post_create(session(options.statement_timeout))
