@@ -3,22 +3,25 @@
 //!
 //! What every store promises is in `store::contract`, which runs on Postgres too.
 
+mod chaos;
 mod commits;
 mod crash;
 mod failover;
 mod keys;
+mod load;
 mod outages;
 mod replicas;
 mod start;
 mod tls;
 
 use std::net::SocketAddr;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::books::{Books, Order, expect_created};
-use crate::support::postgres::{DEADLINE_MS, serve_on, shared_cluster};
+use crate::support::postgres::{DEADLINE_MS, serve_with, shared_cluster};
 use crate::support::raw::{Connection, Reply, Request};
 use crate::support::{Server, wait_until};
 
@@ -46,9 +49,14 @@ struct Line {
 impl Line {
     /// With two funded accounts.
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With further arguments of `serve`.
+    fn with(arguments: &[&str]) -> Self {
         let proxy = Proxy::before(shared_cluster()).unwrap();
         let database = shared_cluster().database().unwrap();
-        let server = serve_on(&shared_cluster().url_by(proxy.port(), &database));
+        let server = serve_with(arguments, &shared_cluster().url_by(proxy.port(), &database), &[]);
         let books = Books::open(&server, 2);
         Self { proxy, server, books }
     }
@@ -64,6 +72,19 @@ fn ask(address: SocketAddr, request: &Request) -> (Reply, Duration) {
     let begin = Instant::now();
     let reply = Connection::open(address).call(request.bytes());
     (reply, begin.elapsed())
+}
+
+/// Sends requests at once, each on a connection of its own.
+fn ask_all(address: SocketAddr, requests: &[Request]) -> Vec<(Reply, Duration)> {
+    let start = Barrier::new(requests.len());
+    let call = |request| {
+        start.wait();
+        ask(address, request)
+    };
+    thread::scope(|scope| {
+        let callers: Vec<_> = requests.iter().map(|request| scope.spawn(|| call(request))).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    })
 }
 
 /// Asserts that a reply says that the store cannot be asked, and when to come again.

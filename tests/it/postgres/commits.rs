@@ -1,16 +1,14 @@
 //! A connection lost around COMMIT, so that nobody knows how it ended: the money moves once, and nobody is told
 //! a failure that did not happen.
 
-use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
 
 use throwaway_postgres::{Cluster, CommitLoss, Proxy, Replication};
 
-use super::{DEADLINE, LATE, Line, ask, assert_in_time, assert_unavailable, payment, settle};
+use super::{DEADLINE, LATE, Line, ask, ask_all, assert_in_time, assert_unavailable, payment, settle};
 use crate::support::books::{Books, FUNDS, Order, expect_created};
 use crate::support::postgres::{new_cluster, serve_on};
-use crate::support::raw::{Connection, Reply, Request};
+use crate::support::raw::{Connection, Request};
 use crate::support::{Server, wait_until};
 
 /// Callers at once, who so share batches.
@@ -33,7 +31,8 @@ fn lose_commits(loss: CommitLoss) {
     for round in 0..ROUNDS {
         let orders: Vec<_> = (0..CALLERS).map(|caller| payment(&format!("{round}-{caller}"))).collect();
         let lost = proxy.lose_next_commit(loss);
-        let replies = all_at_once(&server, &books, &orders);
+        let requests: Vec<_> = orders.iter().map(|order| books.request(order)).collect();
+        let replies = ask_all(server.address(), &requests);
         assert!(lost.wait(LATE), "no commit went by");
         for (order, (reply, after)) in orders.iter().zip(&replies) {
             assert_in_time(*after);
@@ -49,18 +48,6 @@ fn lose_commits(loss: CommitLoss) {
         assert_eq!(balances, [FUNDS - moved, FUNDS + moved], "round {round}");
     }
     server.verify(None);
-}
-
-fn all_at_once(server: &Server, books: &Books, orders: &[Order]) -> Vec<(Reply, Duration)> {
-    let (start, address) = (Barrier::new(orders.len()), server.address());
-    let call = |order: &Order| {
-        start.wait();
-        ask(address, &books.request(order))
-    };
-    thread::scope(|scope| {
-        let callers: Vec<_> = orders.iter().map(|order| scope.spawn(|| call(order))).collect();
-        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
-    })
 }
 
 /// What a refused command is told is decided by its commit as well.

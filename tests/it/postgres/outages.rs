@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use throwaway_postgres::{Client, Cluster, Proxy, StopMode};
 
 use super::{
-    DEADLINE, LATE, Line, RECOVERED_WITHIN, UNREADY_WITHIN, ask, assert_in_time, assert_unavailable, payment,
-    settle, wait_for_ready, while_healthy,
+    DEADLINE, LATE, Line, RECOVERED_WITHIN, UNREADY_WITHIN, ask, ask_all, assert_in_time, assert_unavailable,
+    payment, settle, wait_for_ready, while_healthy,
 };
-use crate::support::Server;
 use crate::support::books::{Books, FUNDS, expect_created};
 use crate::support::postgres::{new_cluster, serve_on, shared_cluster};
 use crate::support::raw::{Connection, Request};
+use crate::support::{Server, on_both_engines};
 
 /// A server and its books on a cluster that may be broken.
 fn on(cluster: &Cluster) -> (Server, Books) {
@@ -21,24 +21,30 @@ fn on(cluster: &Cluster) -> (Server, Books) {
     (server, books)
 }
 
+/// Callers during an outage, of each kind.
+const CALLERS: usize = 16;
+
 /// Takes the database away and asserts all that is promised until it is back, and then.
 fn assert_outage(server: &Server, books: &Books, away: impl FnOnce(), back: impl FnOnce()) {
     let before = server.verify(None);
-    let lost = payment("sent-during-the-outage");
+    let lost: Vec<_> = (0..CALLERS).map(|caller| payment(&format!("lost-{caller}"))).collect();
+    let reads = (0..CALLERS).map(|_| books.get(&account(books)));
+    let requests: Vec<_> = lost.iter().map(|order| books.request(order)).chain(reads).collect();
     while_healthy(server, || {
         away();
         wait_for_ready(server, 503, UNREADY_WITHIN + LATE);
-        let (reply, after) = ask(server.address(), &books.get(&account(books)));
-        assert_unavailable(&reply);
-        assert_in_time(after);
-        let (reply, after) = ask(server.address(), &books.request(&lost));
-        assert_unavailable(&reply);
-        assert_in_time(after);
+        for (reply, after) in ask_all(server.address(), &requests) {
+            assert_unavailable(&reply);
+            assert_in_time(after);
+        }
         back();
         wait_for_ready(server, 200, RECOVERED_WITHIN + LATE);
     });
-    settle(server, books, &lost);
-    assert_eq!(books.balances(&mut Connection::open(server.address())), [FUNDS - 1, FUNDS + 1]);
+    for order in &lost {
+        settle(server, books, order);
+    }
+    let moved = i64::try_from(CALLERS).unwrap();
+    assert_eq!(books.balances(&mut Connection::open(server.address())), [FUNDS - moved, FUNDS + moved]);
     server.verify(Some(&before));
 }
 
@@ -101,9 +107,10 @@ fn take_all_connections(cluster: &Cluster, all: usize) -> Vec<Client> {
     held
 }
 
-#[test]
-fn connections_that_are_cut_are_made_again() {
-    let Line { proxy, server, books } = Line::new();
+on_both_engines!(connections_that_are_cut_are_made_again, an_answer_that_is_cut_in_its_middle_is_no_answer);
+
+fn connections_that_are_cut_are_made_again(engine: &str) {
+    let Line { proxy, server, books } = Line::with(&["--io", engine]);
     for round in 0..3 {
         proxy.cut();
         let order = payment(&format!("after-cut-{round}"));
@@ -119,10 +126,8 @@ fn connections_that_are_cut_are_made_again() {
     server.verify(None);
 }
 
-#[test]
-fn an_answer_that_is_cut_in_its_middle_is_no_answer() {
-    let Line { proxy, server, books } = Line::new();
-    // On each connection of each core's pool.
+fn an_answer_that_is_cut_in_its_middle_is_no_answer(engine: &str) {
+    let Line { proxy, server, books } = Line::with(&["--io", engine]);
     for bytes in [0, 1, 5, 20, 60] {
         let cut = proxy.cut_next_answer_after(bytes);
         let (reply, after) = ask(server.address(), &books.get(&account(&books)));
@@ -176,6 +181,19 @@ fn a_database_whose_head_is_locked_by_somebody_else() {
     });
     settle(&server, &books, &order);
     server.verify(None);
+}
+
+#[test]
+fn a_server_ends_in_time_beside_a_frozen_database() {
+    let cluster = new_cluster(&[]);
+    let (mut server, books) = on(&cluster);
+    cluster.pause();
+    let mut waiting = Connection::open(server.address());
+    waiting.send(books.request(&payment("at-the-end")).bytes());
+    while_healthy(&server, || ask(server.address(), &Request::get("/ready")));
+    server.terminate();
+    assert_unavailable(&waiting.reply());
+    assert!(server.wait(DEADLINE + LATE).success());
 }
 
 #[test]

@@ -3,23 +3,33 @@
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Duration;
 
-use super::{ask, payment, settle};
-use crate::support::Server;
+use super::load::under_load;
+use super::{DEADLINE, LATE, RECOVERED_WITHIN, UNREADY_WITHIN, ask, payment, settle, wait_for_ready};
 use crate::support::books::{Books, FUNDS, Order, expect_created};
 use crate::support::postgres::{serve_on, serve_on_set, shared_cluster};
 use crate::support::raw::{Connection, Reply};
+use crate::support::{Server, wait_until};
 
 const CLIENTS: usize = 64;
 const PAYMENTS_EACH: usize = 30;
 const SAME_KEY_CALLERS: usize = 50;
+const FREEZE_CALLERS: usize = 16;
+/// When the database ends a session that idles in a transaction; the store asks for 5 s.
+const SESSION_ENDS_WITHIN: Duration = Duration::from_secs(6);
 
-/// Two servers on a new database, which share the first one's key.
+/// Two servers on a new database.
 fn replicas() -> [Server; 2] {
     let url = shared_cluster().url(&shared_cluster().database().unwrap());
-    let first = serve_on(&url);
+    replicas_at([url.clone(), url])
+}
+
+/// Two servers that share the first one's key.
+pub(super) fn replicas_at([first, second]: [String; 2]) -> [Server; 2] {
+    let first = serve_on(&first);
     let key = first.data().join("signing.key");
-    let second = serve_on_set(&url, &[("auth.key_file", key.to_str().unwrap())]);
+    let second = serve_on_set(&second, &[("auth.key_file", key.to_str().unwrap())]);
     [first, second]
 }
 
@@ -115,6 +125,38 @@ fn a_replica_ends_and_the_other_one_goes_on() {
         let (reply, _) = ask(second.address(), &books.request(&payment(&format!("{number}"))));
         expect_created(&reply);
     }
-    assert!(first.wait(super::DEADLINE + super::LATE).success());
+    assert!(first.wait(DEADLINE + LATE).success());
     second.verify(None);
+}
+
+/// A replica that stops in the midst of a batch holds the lock that orders all of them; the database ends its session.
+#[test]
+fn a_replica_that_is_frozen_in_a_batch_does_not_stop_the_other_one() {
+    let database = shared_cluster().database().unwrap();
+    let url = shared_cluster().url(&database);
+    let replicas = replicas_at([url.clone(), url]);
+    let books = Books::open(&replicas[0], FREEZE_CALLERS);
+    let in_a_batch = format!(
+        "select count(*) from pg_stat_activity where datname = '{database}' and state = 'idle in transaction'"
+    );
+    under_load(&replicas.each_ref(), &books, |load| {
+        load.wait_for_more(100);
+        wait_until(DEADLINE, || {
+            replicas[0].pause();
+            // What the database still does of its batch is done soon.
+            for _ in 0..10 {
+                if shared_cluster().query("postgres", &in_a_batch).unwrap() == [["1"]] {
+                    return Ok(());
+                }
+            }
+            replicas[0].resume();
+            Err("it was never stopped in the midst of a batch".to_owned())
+        });
+        wait_for_ready(&replicas[1], 503, UNREADY_WITHIN + LATE);
+        wait_for_ready(&replicas[1], 200, SESSION_ENDS_WITHIN + LATE);
+        load.wait_for_more(100);
+        replicas[0].resume();
+        wait_for_ready(&replicas[0], 200, RECOVERED_WITHIN + LATE);
+        load.wait_for_more(100);
+    });
 }

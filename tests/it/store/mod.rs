@@ -2,9 +2,10 @@
 //!
 //! [`contract`] holds the cases. They speak the public API of `ringledger::store` through [`ledger::Ledger`] and
 //! know no database. A database joins with a file of its own that says where its ledgers are kept
-//! ([`ledger::Fixture`]) and has one line: `contract_on!(…)`.
+//! ([`ledger::Fixture`]) and has one line: `contract_on!(…)`. [`tampering`] is what an audit must find on each.
 
 mod contract;
 mod ledger;
 mod postgres;
 mod sqlite;
+mod tampering;

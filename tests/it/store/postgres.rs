@@ -1,5 +1,7 @@
 //! The contract on Postgres, and what is Postgres' own: settings of the server, races, migrations side by side.
 
+mod tampering;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, OnceLock};
 use std::thread;
@@ -41,8 +43,12 @@ impl Database {
     /// One whose sessions begin with another setting than the server's.
     fn with_default(name: &str, value: &str) -> Self {
         let database = Self::new();
-        database.query(&format!("alter database {} set {name} = '{value}'", database.0));
+        database.set_default(name, value);
         database
+    }
+
+    fn set_default(&self, name: &str, value: &str) {
+        self.query(&format!("alter database {} set {name} = '{value}'", self.0));
     }
 
     fn query(&self, sql: &str) -> Rows {
@@ -219,18 +225,22 @@ fn a_server_that_forgets_commits_is_refused() {
     assert_eq!(cluster.query(&database, tables).unwrap(), [["0"]], "nothing was made");
 }
 
-/// Under a stricter isolation a statement behind the head's lock would not see what its last holder committed.
+/// Under a stricter isolation a statement behind the head's lock would not see what its last holder committed, and
+/// whoever had to wait would have to begin anew.
 #[test]
 fn two_writers_share_one_order_where_transactions_are_serializable_by_default() {
     for isolation in ["repeatable read", "serializable"] {
         let database = Database::with_default("default_transaction_isolation", isolation);
         contract::order::two_writers_share_one_order(database.ledger());
     }
+    assert!(!shared_cluster().log().contains("could not serialize access"), "batches began anew");
 }
 
 #[test]
 fn a_session_that_idles_in_a_transaction_by_the_servers_clock_is_not_ended() {
-    let database = Database::with_default("idle_in_transaction_session_timeout", "1ms");
+    let database = Database::new();
+    database.open().unwrap();
+    database.set_default("idle_in_transaction_session_timeout", "1ms");
     let mut ledger = database.ledger();
     let (bank, purse) = (ledger.bank(), ledger.purse());
     for _ in 0..20 {
@@ -321,7 +331,7 @@ fn a_lock_that_is_held_for_longer_than_the_servers_limits_is_waited_for() {
     for (name, value) in [("lock_timeout", "50ms"), ("statement_timeout", "200ms")] {
         let database = Database::new();
         database.open().unwrap();
-        database.query(&format!("alter database {} set {name} = '{value}'", database.0));
+        database.set_default(name, value);
         let mut ledger = database.ledger();
         let (bank, purse) = (ledger.bank(), ledger.purse());
         let mut somebody = database.connect();

@@ -229,7 +229,7 @@ impl fmt::Debug for Reply {
             .field("status", &self.status)
             .field("fields", &self.fields)
             .field("body", &body)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -118,8 +118,22 @@ impl Server {
 
     /// Asks the process to end, without waiting.
     pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Freezes the process.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a frozen process go on.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Waits for the process to end by itself.
