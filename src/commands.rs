@@ -55,7 +55,10 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
         Command::Verify(command) => verify(settings, &command),
         Command::Config(Config::Show { redacted: true }) => show(&loaded, Secrets::Redacted),
         Command::Config(Config::Show { redacted: false }) => show(&loaded, Secrets::Shown),
-        Command::Config(Config::Check) => print(format_args!("the settings are valid")),
+        Command::Config(Config::Check) => {
+            app::location(settings)?;
+            print(format_args!("the settings are valid"))
+        }
         Command::Completions(completions) => complete(completions.shell),
     }
 }
@@ -109,8 +112,6 @@ fn token(settings: &Settings, command: &Token) -> Result<(), AppFailure> {
         Some(user) => Actor { id: user.id, role: Role::Operator },
         None => Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
     };
-    let directory = &settings.store.data_dir;
-    crate::store::sqlite::make_directory(directory).map_err(failed)?;
     let tokens = Tokens::new(&app::signing_key(settings)?);
     let token = tokens.issue(actor, command.ttl.unwrap_or(settings.auth.token_ttl_s)).map_err(failed)?;
     print(format_args!("{token}"))
@@ -164,8 +165,10 @@ fn migrate(settings: &Settings, command: &Migrate) -> Result<(), AppFailure> {
 }
 
 fn verify(settings: &Settings, command: &Verify) -> Result<(), AppFailure> {
-    let source =
-        Store::open_existing(&app::location(settings)?).and_then(|store| store.audit()).map_err(failed)?;
+    let reaches = command.expect.map_or(0, |head| head.seq);
+    let source = Store::open_existing(&app::location(settings)?)
+        .and_then(|store| store.audit_with(reaches))
+        .map_err(failed)?;
     let expected = command.expect.map(|head| (head.seq, ChainHash::from_bytes(head.hash)));
     let terminal = io::stderr().is_terminal();
     let progress = |seq: u64| {

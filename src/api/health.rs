@@ -27,7 +27,10 @@ struct Readiness {
 #[derive(Serialize)]
 struct Checks {
     server: &'static str,
+    /// The posting lane's way to the store.
     store: &'static str,
+    /// This core's way to it.
+    reads: &'static str,
 }
 
 /// GET `/health`. Touches nothing else.
@@ -36,17 +39,25 @@ pub(super) fn health(_: &Api, _: &Call<'_>) -> Answer {
 }
 
 /// GET `/ready`. The store's check is a real query behind the commands that wait for it, so it also tells that
-/// the posting lane moves.
+/// the posting lane moves; another one takes the way of this core's reads.
 pub(super) async fn ready(api: &Api, _: Call<'_>) -> Answer {
-    let store = match tokio::time::timeout(STORE_CHECK_TIMEOUT, api.services.lane.check()).await {
+    let lane = tokio::time::timeout(STORE_CHECK_TIMEOUT, api.services.lane.check());
+    let reader = tokio::time::timeout(STORE_CHECK_TIMEOUT, api.services.reader.head());
+    let (lane, reader) = tokio::join!(lane, reader);
+    let reads = match reader {
+        Ok(Ok(_)) => "ok",
+        Ok(Err(_)) => "failed",
+        Err(_) => "timed out",
+    };
+    let store = match lane {
         Ok(Ok(_)) => "ok",
         Ok(Err(LaneError::Full)) => "queue full",
         Ok(Err(LaneError::Ended)) => "ended",
         Ok(Err(LaneError::Store)) => "failed",
         Err(_) => "timed out",
     };
-    let checks = Checks { server: if api.draining.get() { "draining" } else { "ok" }, store };
-    let ready = checks.server == "ok" && checks.store == "ok";
+    let checks = Checks { server: if api.draining.get() { "draining" } else { "ok" }, store, reads };
+    let ready = [checks.server, checks.store, checks.reads].iter().all(|&check| check == "ok");
     let (code, status) =
         if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     Ok(Reply::json(code, &Readiness { status, checks })?.no_store())

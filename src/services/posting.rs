@@ -142,16 +142,19 @@ async fn run(
                     commands.push(command);
                     waiters.push((waiter, core));
                 }
+                Job::Check(reply) if reply.is_closed() => {}
                 Job::Check(reply) => checks.push(reply),
             }
         }
         if !commands.is_empty() {
             post(&mut writer, &commands, waiters).await;
         }
-        for reply in checks {
+        if !checks.is_empty() {
             let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
-            // Who asked may have gone; so below.
-            let _ = reply.send(head);
+            for reply in checks {
+                // Who asked may have gone.
+                let _ = reply.send(head);
+            }
         }
     }
     writer.close()

@@ -24,6 +24,13 @@ pub struct StoredEvent {
     pub key: Option<StoredKey>,
 }
 
+impl StoredEvent {
+    /// An event without what is derived from it.
+    pub(super) const fn bare(seq: u64, body: Vec<u8>, hash: ChainHash) -> Self {
+        Self { seq, body, hash, entries: Vec::new(), transfer: None, currencies: Vec::new(), key: None }
+    }
+}
+
 /// A row of the idempotency records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredKey {

@@ -178,9 +178,14 @@ impl Store {
 
     /// One consistent view of everything, for `verify`.
     pub fn audit(&self) -> Result<AuditSource, StoreError> {
+        self.audit_with(0)
+    }
+
+    /// The same, of a view that is known to reach to `seq`: a replica may lag behind it.
+    pub fn audit_with(&self, seq: u64) -> Result<AuditSource, StoreError> {
         match self {
             Self::Sqlite(database) => database.audit().map(AuditSource::Sqlite),
-            Self::Postgres(database) => database.audit().map(AuditSource::Postgres),
+            Self::Postgres(database) => database.audit(seq).map(AuditSource::Postgres),
         }
     }
 
@@ -215,7 +220,8 @@ impl Writer {
     ) -> Result<Vec<Outcome>, StoreError> {
         match self {
             Self::Sqlite(writer) => writer.commit(commands, clock),
-            Self::Postgres(writer) => writer.commit(commands, clock).await,
+            // Boxed: a batch's future has all its statements in it, and SQLite's lane would carry its size.
+            Self::Postgres(writer) => Box::pin(writer.commit(commands, clock)).await,
         }
     }
 

@@ -37,10 +37,12 @@ impl Books {
             }
             Command::Transfer(request) => {
                 let record = self.keys.get(&(request.actor.id, request.key.clone()))?;
-                let own = match &record.outcome {
-                    KeyOutcome::Transfer(transfer) => transfer.id == request.id,
-                    KeyOutcome::Rejected(_, request_id) => *request_id == request.request_id,
-                };
+                let fits = record.fingerprint == request.fingerprint && is_alive(record.used_at, self.now);
+                let own = fits
+                    && match &record.outcome {
+                        KeyOutcome::Transfer(transfer) => transfer.id == request.id,
+                        KeyOutcome::Rejected(_, request_id) => *request_id == request.request_id,
+                    };
                 own.then(|| decided(record.outcome.clone(), false))
             }
         }

@@ -1,15 +1,17 @@
 //! One snapshot of a ledger on Postgres for `verify`: a read-only transaction that lasts for the walk, read in pages.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::convert::{signed, unsigned};
 use super::rows::{self, get};
-use super::{Options, connect, runtime};
+use super::{Options, Target, connect, runtime};
 use crate::models::posting::Entry;
 use crate::models::{
     Account, AccountId, Currency, Event, Head, IdempotencyKey, Money, Timestamp, Transfer, TransferId,
@@ -22,6 +24,9 @@ use crate::store::keys::read_rejection;
 
 /// Rows that are held at once: the bound of the walk's memory.
 const PAGE_ROWS: i64 = 1_000;
+
+/// How long the end of the transaction may take. It only spares the server's log a line.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 const EVENTS: &str = "select seq, body, hash from events where seq > $1 order by seq limit $2";
 const TRANSFERS: &str = concat!("select ", transfer_columns!(), " from transfers where id = any($1)");
@@ -57,11 +62,29 @@ pub struct AuditSource {
 }
 
 impl AuditSource {
-    pub(super) fn open(options: &Options) -> Result<Self, StoreError> {
+    /// A view that reaches to `seq`: of the replica if there is one that answers and has it, else of the primary.
+    pub(super) fn open(options: &Options, seq: u64) -> Result<Self, StoreError> {
+        if let Some(replica) = &options.replica {
+            match Self::open_at(options, replica) {
+                Ok(source) if source.head()?.seq >= seq => return Ok(source),
+                Ok(_) => tracing::warn!("the replica is behind what is expected; the primary is read"),
+                Err(error) => tracing::warn!(%error, "the replica does not answer; the primary is read"),
+            }
+        }
+        Self::open_at(options, &options.target)
+    }
+
+    fn open_at(options: &Options, target: &Target) -> Result<Self, StoreError> {
         let runtime = runtime()?;
         let client = runtime.block_on(async {
-            let client = connect(options, options.replica.as_ref().unwrap_or(&options.target)).await?;
-            client.batch_execute("begin isolation level repeatable read read only").await?;
+            let client = connect(options, target).await?;
+            // The walk's pauses are the reader's business, and nobody waits for a snapshot.
+            client
+                .batch_execute(
+                    "set idle_in_transaction_session_timeout = 0;
+                     begin isolation level repeatable read read only",
+                )
+                .await?;
             Ok::<_, StoreError>(client)
         })?;
         Ok(Self { client, runtime })
@@ -133,6 +156,14 @@ impl AuditSource {
     }
 }
 
+impl Drop for AuditSource {
+    fn drop(&mut self) {
+        let end = async { timeout(FAREWELL, self.client.batch_execute("rollback")).await };
+        // A server that has gone has ended it, too.
+        let _ = self.runtime.block_on(end);
+    }
+}
+
 /// What the tables say of a page of events.
 struct Derived {
     transfers: HashMap<TransferId, Transfer>,
@@ -156,15 +187,7 @@ impl Derived {
 fn event(row: &Row) -> Result<StoredEvent, StoreError> {
     let read = || -> Result<_, StoreError> { Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?)) };
     let (seq, body, hash) = read().map_err(in_row("an event"))?;
-    Ok(StoredEvent {
-        seq: unsigned(seq),
-        body,
-        hash,
-        entries: Vec::new(),
-        transfer: None,
-        currencies: Vec::new(),
-        key: None,
-    })
+    Ok(StoredEvent::bare(unsigned(seq), body, hash))
 }
 
 /// Which transfer an event is about; a body that cannot be read is about none.

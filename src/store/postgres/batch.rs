@@ -8,12 +8,17 @@
 mod load;
 mod save;
 
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-use super::detail;
-use crate::models::posting::{Command, Outcome};
+use super::{Warned, detail};
+use crate::models::posting::{Command, Journal, Outcome};
+use crate::models::{IdempotencyKey, Timestamp, UserId};
 use crate::store::{Clock, StoreError};
 
 /// Opens a transaction. `synchronous_commit` is set for each one, since a server, a database or a role may have another
@@ -35,6 +40,9 @@ pub enum BatchError {
     /// The connection was lost between sending the commit and hearing of it.
     #[error("the outcome of a commit is unknown: {}", detail(.0))]
     Unknown(#[source] Error),
+    /// The server warned beside the commit, as it does when the wait for a synchronous standby was cancelled.
+    #[error("the server warned beside a commit: a standby may not have it")]
+    Unconfirmed,
     /// The store holds something that it never wrote.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,9 +74,24 @@ impl From<BatchError> for StoreError {
     fn from(error: BatchError) -> Self {
         match error {
             BatchError::NotCommitted(error) => error.into(),
-            BatchError::Unknown(_) => Self::Unavailable(error.to_string()),
+            BatchError::Unknown(_) | BatchError::Unconfirmed => Self::Unavailable(error.to_string()),
             BatchError::Store(error) => error,
         }
+    }
+}
+
+/// What is known of a connection beside what the library knows.
+#[derive(Debug, Default)]
+pub struct Memory {
+    warned: Warned,
+    /// No key is kept that was used before this: rows that a long-lived snapshot still sees would else be walked over
+    /// by each batch again.
+    oldest_key_use: Cell<Option<Timestamp>>,
+}
+
+impl Memory {
+    pub(super) fn new(warned: Warned) -> Self {
+        Self { warned, oldest_key_use: Cell::default() }
     }
 }
 
@@ -79,56 +102,92 @@ impl From<BatchError> for StoreError {
 /// outcome once `sends_commit` was called.
 pub async fn post(
     client: &ClientWrapper,
+    memory: &Memory,
     commands: &[Command],
     clock: Clock<'_>,
     attempt: Attempt,
     sends_commit: impl FnOnce(),
 ) -> Result<Vec<Outcome>, BatchError> {
-    let loaded = load::load(client, commands).await;
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
+    let statements = save::Statements::prepare(client).await?;
+    let decided = match decide(client, memory, commands, clock, attempt).await {
+        Ok(decided) => decided,
         Err(error) => {
             roll_back(client).await;
             return Err(error);
         }
     };
-    let (oldest_key_use, known_keys) = (loaded.oldest_key_use, loaded.known_keys());
-    let mut books = loaded.into_books(clock());
-    let outcomes: Vec<_> = commands
-        .iter()
-        .map(|command| match attempt {
-            Attempt::First => books.decide(command),
-            Attempt::Again => books.decide_again(command),
-        })
-        .collect();
-    let now = books.now();
-    let journal = books.into_journal();
+    let Decided { outcomes, journal, known_keys, oldest_key_use, now } = decided;
     if journal.is_empty() {
-        if attempt == Attempt::Again || outcomes.iter().any(is_replay) {
-            confirm(client).await?;
-        } else {
-            roll_back(client).await;
-        }
+        confirm(client, memory).await?;
         return Ok(outcomes);
     }
-    let statements = save::Statements::prepare(client).await.map_err(BatchError::NotCommitted)?;
-    let columns = save::Columns::of(&journal, &known_keys)?;
     let dead = save::DeadKeys::of(&journal, now, oldest_key_use, commands.len());
+    let columns = match save::Columns::of(&journal, &known_keys) {
+        Ok(columns) => columns,
+        Err(error) => {
+            roll_back(client).await;
+            return Err(error.into());
+        }
+    };
     sends_commit();
+    memory.warned.take();
     save::save(client, &statements, &columns, dead).await?;
-    Ok(outcomes)
+    if memory.warned.take() { Err(BatchError::Unconfirmed) } else { Ok(outcomes) }
 }
 
-/// Whether an outcome was found in the database.
-const fn is_replay(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Transferred { replayed: true, .. } | Outcome::Rejected { replayed: true, .. })
+/// A batch that is decided and not yet written.
+struct Decided {
+    outcomes: Vec<Outcome>,
+    journal: Journal,
+    known_keys: HashSet<(UserId, IdempotencyKey)>,
+    oldest_key_use: Option<Timestamp>,
+    now: Timestamp,
+}
+
+async fn decide(
+    client: &ClientWrapper,
+    memory: &Memory,
+    commands: &[Command],
+    clock: Clock<'_>,
+    attempt: Attempt,
+) -> Result<Decided, BatchError> {
+    let loaded = load::load(client, commands, memory.oldest_key_use.get()).await?;
+    check_clock(loaded.server_time)?;
+    memory.oldest_key_use.set(loaded.oldest_key_use.or(memory.oldest_key_use.get()));
+    let (oldest_key_use, known_keys) = (loaded.oldest_key_use, loaded.known_keys());
+    let mut books = loaded.into_books(clock());
+    let decide = |command| match attempt {
+        Attempt::First => books.decide(command),
+        Attempt::Again => books.decide_again(command),
+    };
+    let outcomes = commands.iter().map(decide).collect();
+    let now = books.now();
+    Ok(Decided { outcomes, journal: books.into_journal(), known_keys, oldest_key_use, now })
+}
+
+/// How far this host's clock may be from the database's: far more than clocks that are kept differ, and little beside
+/// the life of a key. A replica that is days ahead would have every live key die for all.
+const CLOCK_SKEW_MAX: Duration = Duration::from_mins(1);
+
+fn check_clock(server_time: SystemTime) -> Result<(), StoreError> {
+    let own = SystemTime::now();
+    let skew = own.duration_since(server_time).unwrap_or_else(|behind| behind.duration());
+    if skew <= CLOCK_SKEW_MAX {
+        return Ok(());
+    }
+    let seconds = skew.as_secs();
+    Err(StoreError::Unavailable(format!(
+        "the clocks of this host and of the database are {seconds} s apart; set them right"
+    )))
 }
 
 /// Makes sure of what was found. A commit is seen before a standby has it when the session that waited for the standby
 /// was ended, as a restart of the server does. The head's lock is in the log of the server, so this transaction's commit
 /// waits for the disk and the standby as any does, and with it for all that was committed before.
-async fn confirm(client: &ClientWrapper) -> Result<(), Error> {
-    client.batch_execute("commit").await
+async fn confirm(client: &ClientWrapper, memory: &Memory) -> Result<(), BatchError> {
+    memory.warned.take();
+    client.batch_execute("commit").await?;
+    if memory.warned.take() { Err(BatchError::Unconfirmed) } else { Ok(()) }
 }
 
 /// Ends a transaction that wrote nothing. On a connection that is lost there is none.

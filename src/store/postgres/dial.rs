@@ -22,6 +22,7 @@ use tokio_postgres::Client;
 use tokio_postgres::config::SslMode;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(super) use self::carry::Warned;
 use self::carry::{Carry, OnRing, OnTokio, kicked};
 pub(super) use self::connector::Connector;
 pub(super) use self::error::Cause;
@@ -48,6 +49,8 @@ pub(super) struct Dialled {
     pub(super) client: ClientWrapper,
     /// Where it leads.
     pub(super) place: Place,
+    /// Whether the server has warned on it.
+    pub(super) warned: Warned,
 }
 
 /// Opens a connection: to the first host and address, in the order of the target, that lets us in and has the right kind
@@ -65,8 +68,15 @@ pub(super) async fn dial(
         Carrier::Tokio => reach::<OnTokio>(target, connect_timeout).await?,
         Carrier::Ring => reach::<OnRing>(target, connect_timeout).await?,
     };
-    let Reached { client, driver, place } = reached;
-    Ok(Dialled { client: ClientWrapper::new(client, driver.detach()), place })
+    let Reached { client, driver, place, warned } = reached;
+    Ok(Dialled { client: ClientWrapper::new(client, driver.detach()), place, warned })
+}
+
+/// A connection that is still to be looked at.
+struct Opened {
+    client: Client,
+    driver: AbortOnDropHandle<()>,
+    warned: Warned,
 }
 
 /// A connection whose parts are still apart.
@@ -74,6 +84,7 @@ struct Reached {
     client: Client,
     driver: AbortOnDropHandle<()>,
     place: Place,
+    warned: Warned,
 }
 
 impl Reached {
@@ -84,7 +95,7 @@ impl Reached {
 
 /// [`dial`] on a known carrier.
 async fn reach<C: Carry>(target: &Target, connect_timeout: Duration) -> Result<Reached, DialError> {
-    let limit = target.connect_timeout().unwrap_or(connect_timeout);
+    let limit = target.connect_timeout().map_or(connect_timeout, |limit| limit.min(connect_timeout));
     let mut error = DialError::default();
     for &wanted in target.session().passes() {
         error = DialError::default();
@@ -121,7 +132,7 @@ async fn reach_host<C: Carry>(
     for place in places {
         let attempt = timeout(limit, open::<C>(target, &place, wanted));
         let failure = match attempt.await.unwrap_or(Err(Failure::Timeout(limit))) {
-            Ok((client, driver)) => return Some(Reached { client, driver, place }),
+            Ok(Opened { client, driver, warned }) => return Some(Reached { client, driver, place, warned }),
             Err(failure) => failure,
         };
         error.note(Attempt { place: place.to_string(), failure });
@@ -133,21 +144,14 @@ async fn reach_host<C: Carry>(
 }
 
 /// One address: a session of the right kind, encrypted as the target asks.
-async fn open<C: Carry>(
-    target: &Target,
-    place: &Place,
-    wanted: SessionAttrs,
-) -> Result<(Client, AbortOnDropHandle<()>), Failure> {
-    let (client, driver) = log_in_as_planned::<C>(target, place).await?;
-    session::check(&client, wanted).await?;
-    Ok((client, driver))
+async fn open<C: Carry>(target: &Target, place: &Place, wanted: SessionAttrs) -> Result<Opened, Failure> {
+    let opened = log_in_as_planned::<C>(target, place).await?;
+    session::check(&opened.client, wanted).await?;
+    Ok(opened)
 }
 
 /// With `sslmode` allow and prefer, two attempts.
-async fn log_in_as_planned<C: Carry>(
-    target: &Target,
-    place: &Place,
-) -> Result<(Client, AbortOnDropHandle<()>), Failure> {
+async fn log_in_as_planned<C: Carry>(target: &Target, place: &Place) -> Result<Opened, Failure> {
     // libpq ignores sslmode on a unix socket too: it never leaves the host.
     let plan = if place.is_unix() { &[SslMode::Disable] } else { target.tls().plan() };
     let (&first, rest) = plan.split_first().expect("a plan has a first step");
@@ -168,11 +172,7 @@ async fn log_in_as_planned<C: Carry>(
 }
 
 /// Connects and authenticates. Tells besides whether encryption was begun.
-async fn log_in<C: Carry>(
-    target: &Target,
-    place: &Place,
-    mode: SslMode,
-) -> (Result<(Client, AbortOnDropHandle<()>), Failure>, bool) {
+async fn log_in<C: Carry>(target: &Target, place: &Place, mode: SslMode) -> (Result<Opened, Failure>, bool) {
     let start = match start_tls(target, place) {
         Ok(start) => start,
         Err(failure) => return (Err(failure), false),
@@ -186,8 +186,9 @@ async fn log_in<C: Carry>(
         let opened = kicked(&carrier, config.connect_raw(socket, start)).await.map_err(Failure::Io)?;
         let tls_refused = mode == SslMode::Require && !begun.load(Ordering::Relaxed);
         let (client, connection) = opened.map_err(|error| Failure::of(&error, tls_refused))?;
-        let driver = carrier.spawn(connection, place.clone());
-        Ok((client, AbortOnDropHandle::new(driver)))
+        let warned = Warned::default();
+        let driver = AbortOnDropHandle::new(carrier.spawn(connection, place.clone(), warned.clone()));
+        Ok(Opened { client, driver, warned })
     };
     let outcome = outcome.await;
     (outcome, begun.load(Ordering::Relaxed))

@@ -29,7 +29,7 @@ pub use reader::Reader;
 pub use target::{BadTarget, Target};
 pub use writer::Writer;
 
-use dial::{Connector, Dialled, dial};
+use dial::{Connector, Dialled, Warned, dial};
 
 use super::StoreError;
 use super::migrations::{SchemaError, Status};
@@ -65,7 +65,8 @@ pub struct Database {
 /// Settings of the server that a ledger stands on.
 const SERVER: &str =
     "select current_setting('server_version'), current_setting('server_version_num')::integer,
-    current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on', pg_is_in_recovery()";
+    current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
+    current_setting('server_encoding') = 'UTF8'";
 /// The oldest server that is known to work.
 const OLDEST_SERVER: i32 = 130_000;
 
@@ -115,9 +116,9 @@ impl Database {
         Reader::new(&self.options)
     }
 
-    /// One snapshot of everything, from the replica if there is one.
-    pub fn audit(&self) -> Result<AuditSource, StoreError> {
-        AuditSource::open(&self.options)
+    /// One snapshot of everything, up to `seq` at least: from the replica if there is one that has it.
+    pub fn audit(&self, seq: u64) -> Result<AuditSource, StoreError> {
+        AuditSource::open(&self.options, seq)
     }
 
     /// Lets a signing key with this fingerprint (SHA-256) sign tokens of this ledger if it is the first one, or says
@@ -155,6 +156,13 @@ impl Server {
                     .into(),
             ));
         }
+        if !rows::get::<bool>(&row, 4)? {
+            return Err(StoreError::Unfit(
+                "the database does not keep UTF-8: make one with `create database … encoding 'UTF8' template \
+                 template0`"
+                    .into(),
+            ));
+        }
         if !rows::get::<bool>(&row, 3)? {
             tracing::warn!(
                 "the server runs with full_page_writes = off: unless its file system writes whole pages, a crash of \
@@ -165,9 +173,29 @@ impl Server {
     }
 }
 
+/// How long a start or a command may wait for another one's lock: longer than any migration of a young ledger, and
+/// short enough that a start beside a server that has stopped says so.
+const ADMINISTRATION: Duration = Duration::from_mins(1);
+
+/// What keeps a session from holding or awaiting a lock for ever: when this side stops in the midst of a transaction,
+/// when its host has gone, when it waits for somebody of whom that is true. An abandoned session that waits for a lock
+/// would not notice that nobody reads its answer.
+///
+/// The one that stopped gives way well before those who wait give up.
+fn guards(lock_timeout: Duration) -> String {
+    format!(
+        "set idle_in_transaction_session_timeout = {}; set tcp_user_timeout = '20s'; \
+         set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
+         set lock_timeout = {}",
+        (lock_timeout / 3).as_millis(),
+        lock_timeout.as_millis()
+    )
+}
+
 /// A connection of its own, on tokio's sockets.
 async fn connect(options: &Options, target: &Target) -> Result<ClientWrapper, StoreError> {
-    let Dialled { client, place } = dial(target, Carrier::Tokio, options.connect_timeout).await?;
+    let Dialled { client, place, .. } = dial(target, Carrier::Tokio, options.connect_timeout).await?;
+    client.batch_execute(&guards(ADMINISTRATION)).await?;
     tracing::debug!(%place, "connected to Postgres");
     Ok(client)
 }
@@ -182,10 +210,12 @@ fn runtime() -> Result<Runtime, StoreError> {
     built.map_err(|error| StoreError::Unavailable(format!("no runtime for the database: {error}")))
 }
 
-/// Whether the server ends the session with this error (class 57P), or takes no writes on it, as a primary that became
-/// a standby (25006).
+/// Whether a session is of no more use after this error: the server ends it (class 57P, and its time limits 25P03 and
+/// 25P04), takes no writes on it, as a primary that became a standby (25006), has it in a transaction that failed
+/// (25P02), or does not know its statements any more (0A000, 26000, 42P05).
 fn ends_session(code: &SqlState) -> bool {
-    code.code().starts_with("57P") || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+    const ENDS: [&str; 7] = ["25006", "25P02", "25P03", "25P04", "0A000", "26000", "42P05"];
+    code.code().starts_with("57P") || ENDS.contains(&code.code())
 }
 
 /// What the server or the library says, without the statement.

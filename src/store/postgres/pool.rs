@@ -62,9 +62,7 @@ impl Drop for Shared {
 impl CorePool {
     /// Connects nowhere yet: the first request of a core does, on that core.
     pub(super) fn new(target: &Target, options: &Options) -> Result<Self, StoreError> {
-        // Who waits for a connection must not give up before the last host was asked: the first may be silent.
-        let hosts = u32::try_from(target.hosts().len()).unwrap_or(u32::MAX);
-        let connect_timeout = options.connect_timeout.min(options.acquire_timeout / hosts);
+        let connect_timeout = target.share_of(options.acquire_timeout).min(options.connect_timeout);
         let connect = Connector::new(target.clone(), options.carrier, connect_timeout);
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(target.config().clone(), connect, config);

@@ -1,10 +1,11 @@
 //! Queries of one core.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
@@ -65,12 +66,16 @@ const ENTRIES: &str = concat!(
     " end order by seq desc limit $5"
 );
 
+/// How long a replica that did not answer is left alone, so that not every history waits for its deadline first.
+const REPLICA_REST: Duration = Duration::from_secs(5);
+
 /// Reads for one core. Connects when it is first asked, where it is asked.
 #[derive(Debug)]
 pub struct Reader {
     primary: CorePool,
     /// For what may lag behind; the primary if absent.
     replica: Option<CorePool>,
+    replica_rests_until: Cell<Option<Instant>>,
     statement_timeout: Duration,
 }
 
@@ -80,6 +85,7 @@ impl Reader {
         Ok(Self {
             primary: CorePool::new(&options.target, options)?,
             replica,
+            replica_rests_until: Cell::default(),
             statement_timeout: options.statement_timeout,
         })
     }
@@ -129,17 +135,30 @@ impl Reader {
         let limit = i64::from(wanted.limit);
         let parameters: [&(dyn ToSql + Sync); 5] =
             [&wanted.account_id, &end, &wanted.from, &wanted.to, &limit];
-        let found = match &self.replica {
-            Some(replica) => match self.rows(replica, ENTRIES, &parameters).await {
-                Err(StoreError::Unavailable(error)) => {
-                    tracing::debug!(%error, "the replica does not answer; the primary does");
-                    self.rows(&self.primary, ENTRIES, &parameters).await
-                }
-                found => found,
-            },
-            None => self.rows(&self.primary, ENTRIES, &parameters).await,
-        }?;
+        let found = match self.rows_of_replica(ENTRIES, &parameters).await {
+            Some(found) => found?,
+            None => self.rows(&self.primary, ENTRIES, &parameters).await?,
+        };
         found.iter().map(rows::entry).collect()
+    }
+
+    /// What the replica answers; `None` if there is none, or none that does.
+    async fn rows_of_replica(
+        &self,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Option<Result<Vec<Row>, StoreError>> {
+        let replica = self.replica.as_ref()?;
+        if self.replica_rests_until.get().is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let found = self.rows(replica, sql, parameters).await;
+        if let Err(StoreError::Unavailable(error)) = &found {
+            tracing::warn!(%error, "the replica does not answer; the primary is asked for a while");
+            self.replica_rests_until.set(Some(Instant::now() + REPLICA_REST));
+            return None;
+        }
+        Some(found)
     }
 
     /// A transfer by id.
@@ -167,6 +186,8 @@ impl Reader {
         match self.ask(shared.client(), sql, parameters).await {
             Some(Err(error)) if error.is_closed() || error.code().is_some_and(super::ends_session) => {
                 pool.give_up(&shared);
+                // Or its place in the pool would be taken until the wait for another is over.
+                drop(shared);
                 let another = pool.any().await?;
                 self.answer(pool, &another, sql, parameters).await
             }

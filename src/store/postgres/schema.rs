@@ -73,6 +73,9 @@ pub(super) async fn accept_signing_key(
     client: &ClientWrapper,
     fingerprint: &[u8],
 ) -> Result<bool, StoreError> {
+    if is_accepted(client, fingerprint).await? {
+        return Ok(true);
+    }
     client.batch_execute("begin isolation level read committed").await?;
     // Two replicas that start at once on a new database must not both be first.
     client.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
@@ -83,9 +86,12 @@ pub(super) async fn accept_signing_key(
             &[&fingerprint],
         )
         .await?;
-    let accepted = client
-        .query_one("select exists (select from signing_keys where fingerprint = $1)", &[&fingerprint])
-        .await?;
+    let accepted = is_accepted(client, fingerprint).await?;
     client.batch_execute("commit").await?;
-    get(&accepted, 0)
+    Ok(accepted)
+}
+
+async fn is_accepted(client: &ClientWrapper, fingerprint: &[u8]) -> Result<bool, StoreError> {
+    let sql = "select exists (select from signing_keys where fingerprint = $1)";
+    get(&client.query_one(sql, &[&fingerprint]).await?, 0)
 }

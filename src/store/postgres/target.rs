@@ -135,11 +135,11 @@ impl Target {
         Ok(Self { config, session, shared: Arc::new(shared) })
     }
 
-    /// The same servers for who must write: of several, one that takes writes is sought, unless the URL says what
-    /// is. A list of hosts that begins with a standby would else never lead to the primary.
+    /// The same servers for who must write: one that takes writes is sought, unless the URL says what is. A list of
+    /// hosts, or of the addresses of one name, that begins with a standby would else never lead to the primary.
     #[must_use]
     pub fn for_writing(mut self) -> Self {
-        if self.shared.hosts.len() > 1 && self.session == SessionAttrs::Any {
+        if self.session == SessionAttrs::Any {
             self.session = SessionAttrs::ReadWrite;
         }
         self
@@ -170,6 +170,12 @@ impl Target {
 
     pub(super) fn session(&self) -> SessionAttrs {
         self.session
+    }
+
+    /// What each host gets of a time in which the last one, too, must have been asked: the first may be silent.
+    pub(super) fn share_of(&self, limit: Duration) -> Duration {
+        let passes = self.session.passes().len();
+        limit / u32::try_from(self.shared.hosts.len() * passes).unwrap_or(u32::MAX)
     }
 
     /// Whether hosts and addresses are tried in random order.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::batch::{self, Attempt, BatchError};
-use super::{Options, connect, rows};
+use super::batch::{self, Attempt, BatchError, Memory};
+use super::{Carrier, Dialled, Options, Server, dial, guards, rows};
 use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
-use crate::store::columns::head_query;
 use crate::store::{Clock, StoreError};
 
 /// The first pause before a batch is tried again, and how far pauses grow: short beside what a failover takes, long
@@ -25,25 +24,36 @@ const PAUSES: [Duration; 5] = [
 ];
 
 /// What the lane's session is told first. The planner's choices for arrays of unknown length on tables that were empty
-/// when the plans were cached are bad ones (17 ms a batch against 1), so it is left the ones by index. A replica that
-/// stops for good in the midst of a batch must not keep the head's lock for ever, nor one whose host has gone.
+/// when the plans were cached are bad ones (17 ms a batch against 1), so it is left the ones by index. Warnings must
+/// come: one tells of a commit that did not wait for its standby. No time limit may end a commit (Postgres 17 has one
+/// for transactions).
 const SESSION: &str = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; \
-    set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; \
-    set idle_in_transaction_session_timeout = '5s'; \
-    set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3";
+    set enable_hashjoin = off; set enable_mergejoin = off; set jit = off; set client_min_messages = warning; \
+    select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
+
+/// The end of the log, and whether this session may not go on from there.
+const CHECK: &str =
+    "select seq, hash, at, current_setting('transaction_read_only') = 'on' from head where id = 1";
 
 /// Commits batches. The posting lane owns it.
 #[derive(Debug)]
 pub struct Writer {
     options: Arc<Options>,
-    client: Option<ClientWrapper>,
+    session: Option<Session>,
     /// Whether the last batch found no way to the store: then the next one tries once and fails quickly.
     down: bool,
 }
 
+/// The lane's connection.
+#[derive(Debug)]
+struct Session {
+    client: ClientWrapper,
+    memory: Memory,
+}
+
 impl Writer {
     pub(super) const fn new(options: Arc<Options>) -> Self {
-        Self { options, client: None, down: false }
+        Self { options, session: None, down: false }
     }
 
     /// Decides and stores a batch; see [`crate::store::Writer::commit`]. Tries again, within the time that a commit
@@ -66,7 +76,7 @@ impl Writer {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     // Whatever it waits for, its answer would be taken for that of the next batch.
-                    self.client = None;
+                    self.session = None;
                     self.down = true;
                     return Err(StoreError::Unavailable("the database took too long for a batch".into()));
                 }
@@ -93,16 +103,16 @@ impl Writer {
         attempt: &mut Attempt,
     ) -> Result<Vec<Outcome>, AttemptError> {
         let earlier = *attempt;
-        let client = self.connected().await?;
+        let Session { client, memory } = self.connected().await?;
         let sends_commit = || *attempt = Attempt::Again;
-        let posted = batch::post(client, commands, clock, earlier, sends_commit).await;
+        let posted = batch::post(client, memory, commands, clock, earlier, sends_commit).await;
         match &posted {
-            Ok(_) | Err(BatchError::Store(_)) => {}
-            Err(BatchError::Unknown(_)) => self.client = None,
+            Ok(_) | Err(BatchError::Store(_) | BatchError::Unconfirmed) => {}
+            Err(BatchError::Unknown(_)) => self.session = None,
             Err(BatchError::NotCommitted(error)) => {
                 *attempt = earlier;
                 if error.code().is_none_or(super::ends_session) {
-                    self.client = None;
+                    self.session = None;
                 }
             }
         }
@@ -113,43 +123,54 @@ impl Writer {
         match error {
             AttemptError::Connect(_) => !self.down,
             AttemptError::Batch(BatchError::Store(_)) => false,
-            AttemptError::Batch(BatchError::Unknown(_)) => true,
+            AttemptError::Batch(BatchError::Unknown(_) | BatchError::Unconfirmed) => true,
             AttemptError::Batch(error @ BatchError::NotCommitted(_)) => {
-                error.lost_a_race() || self.client.is_none()
+                error.lost_a_race() || self.session.is_none()
             }
         }
     }
 
-    async fn connected(&mut self) -> Result<&ClientWrapper, AttemptError> {
-        let client = match self.client.take().filter(|client| !client.is_closed()) {
-            Some(client) => client,
-            None => self.connect().await?,
+    async fn connected(&mut self) -> Result<&Session, AttemptError> {
+        let session = match self.session.take().filter(|session| !session.client.is_closed()) {
+            Some(session) => session,
+            None => self.connect().await.map_err(AttemptError::Connect)?,
         };
-        Ok(self.client.insert(client))
+        Ok(self.session.insert(session))
     }
 
     /// Plain sockets of this thread's runtime: what a batch waits for is the commit, and a ring gains it nothing
     /// (measured; see ARCHITECTURE.md).
-    async fn connect(&self) -> Result<ClientWrapper, AttemptError> {
-        let client = connect(&self.options, &self.options.target).await.map_err(AttemptError::Connect)?;
-        client.batch_execute(SESSION).await.map_err(|error| AttemptError::Connect(error.into()))?;
-        tracing::debug!("the posting lane has a connection");
-        Ok(client)
+    async fn connect(&self) -> Result<Session, StoreError> {
+        let options = &self.options;
+        let limit = options.target.share_of(options.commit_timeout / 2).min(options.connect_timeout);
+        let Dialled { client, place, warned } = dial(&options.target, Carrier::Tokio, limit).await?;
+        // After a failover it is another server than at the start.
+        Server::of(&client).await?;
+        client.batch_execute(&guards(options.commit_timeout)).await?;
+        client.batch_execute(SESSION).await?;
+        tracing::info!(%place, "the posting lane is connected");
+        Ok(Session { client, memory: Memory::new(warned) })
     }
 
     /// The end of the log, as this connection sees it.
     pub async fn head(&mut self) -> Result<Head, StoreError> {
-        let give_up = Instant::now() + self.options.statement_timeout;
-        let client = self.connected().await?;
-        let head = async {
-            let statement = client.prepare_cached(head_query!()).await?;
-            client.query_one(&statement, &[]).await
-        };
-        if let Ok(row) = timeout_at(give_up, head).await {
-            return rows::head(&row?);
+        let limit = self.options.statement_timeout;
+        if let Ok(head) = timeout(limit, self.ask_head()).await {
+            return head;
         }
-        self.client = None;
+        self.session = None;
         Err(StoreError::Unavailable("the database took too long for a check".into()))
+    }
+
+    async fn ask_head(&mut self) -> Result<Head, StoreError> {
+        let client = &self.connected().await?.client;
+        let statement = client.prepare_cached(CHECK).await?;
+        let row = client.query_one(&statement, &[]).await?;
+        if rows::get(&row, 3)? {
+            self.session = None;
+            return Err(StoreError::Unavailable("the database takes no writes".into()));
+        }
+        rows::head(&row)
     }
 }
 

@@ -91,15 +91,7 @@ impl Source for AuditSource {
         let mut found = query.query(()).map_err(StoreError::from)?;
         let stored = |row: &rusqlite::Row<'_>| -> rusqlite::Result<StoredEvent> {
             let (seq, body, hash) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(StoredEvent {
-                seq,
-                body,
-                hash,
-                entries: Vec::new(),
-                transfer: None,
-                currencies: Vec::new(),
-                key: None,
-            })
+            Ok(StoredEvent::bare(seq, body, hash))
         };
         while let Some(row) = found.next().map_err(StoreError::from)? {
             let event = stored(row).map_err(StoreError::from).map_err(in_row("an event"))?;

@@ -1,6 +1,7 @@
 //! The first trip: begins the transaction, locks the head, and loads what the batch depends on.
 
 use std::collections::HashSet;
+use std::time::SystemTime;
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::ToSql;
@@ -19,8 +20,9 @@ const ACCOUNTS: &str = concat!("select ", account_columns!(), " from accounts wh
 const KEYS: &str = "select user_id, key, fingerprint, used_at, seq, rejection, body
     from unnest($1::uuid[], $2::text[]) as wanted (user_id, key)
     join idempotency using (user_id, key) left join events using (seq)";
-/// The times of the first and the last use of a key that is kept.
-const KEY_USES: &str = "select (select used_at from idempotency order by used_at limit 1),
+/// The server's time, and those of the first and the last use of a key that is kept.
+const KEY_USES: &str = "select clock_timestamp(),
+    (select used_at from idempotency where used_at >= coalesce($1::timestamptz, '-infinity') order by used_at limit 1),
     (select used_at from idempotency order by used_at desc limit 1)";
 const USERS: &str = concat!(
     "select ",
@@ -36,6 +38,7 @@ pub(super) struct Loaded {
     users: Vec<User>,
     last_key_use: Option<Timestamp>,
     pub(super) oldest_key_use: Option<Timestamp>,
+    pub(super) server_time: SystemTime,
 }
 
 impl Loaded {
@@ -60,7 +63,13 @@ impl Loaded {
 }
 
 /// Begins the transaction and loads. On an error the transaction is still open, if the connection is.
-pub(super) async fn load(client: &ClientWrapper, commands: &[Command]) -> Result<Loaded, BatchError> {
+///
+/// `no_key_before` is the time before which no key is known to be kept.
+pub(super) async fn load(
+    client: &ClientWrapper,
+    commands: &[Command],
+    no_key_before: Option<Timestamp>,
+) -> Result<Loaded, BatchError> {
     let needs = Needs::of(commands);
     let (key_users, key_names): (Vec<_>, Vec<_>) = needs.keys.iter().cloned().unzip();
     // Known to the connection after its first batch: these send nothing then.
@@ -73,6 +82,7 @@ pub(super) async fn load(client: &ClientWrapper, commands: &[Command]) -> Result
         client.prepare_cached(USERS),
     )
     .map_err(BatchError::NotCommitted)?;
+    let since: [&(dyn ToSql + Sync); 1] = [&no_key_before];
     let wanted_accounts: [&(dyn ToSql + Sync); 1] = [&needs.accounts];
     let wanted_keys: [&(dyn ToSql + Sync); 2] = [&key_users, &key_names];
     let wanted_users: [&(dyn ToSql + Sync); 2] = [&needs.user_ids, &needs.usernames];
@@ -84,7 +94,7 @@ pub(super) async fn load(client: &ClientWrapper, commands: &[Command]) -> Result
         client.query_one(&head, &[]),
         rows_unless(needs.accounts.is_empty(), client, &accounts, &wanted_accounts),
         rows_unless(needs.keys.is_empty(), client, &keys, &wanted_keys),
-        client.query_one(&uses, &[]),
+        client.query_one(&uses, &since),
         rows_unless(no_users, client, &users, &wanted_users),
     );
     // Without a transaction the lock would be gone by now.
@@ -108,8 +118,9 @@ fn read(head: &Row, accounts: &[Row], keys: &[Row], uses: &Row, users: &[Row]) -
         accounts: accounts.iter().map(rows::account).collect::<Result<_, _>>()?,
         keys: keys.iter().map(key).collect::<Result<_, _>>()?,
         users: users.iter().map(rows::user).collect::<Result<_, _>>()?,
-        oldest_key_use: rows::get(uses, 0)?,
-        last_key_use: rows::get(uses, 1)?,
+        server_time: rows::get(uses, 0)?,
+        oldest_key_use: rows::get(uses, 1)?,
+        last_key_use: rows::get(uses, 2)?,
     })
 }
 

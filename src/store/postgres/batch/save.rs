@@ -54,7 +54,7 @@ const REPLACED_KEYS: &str =
     "delete from idempotency using unnest($1::uuid[], $2::text[]) as replaced (user_id, key)
     where idempotency.user_id = replaced.user_id and idempotency.key = replaced.key";
 const DEAD_KEYS: &str = "delete from idempotency where (user_id, key) in
-    (select user_id, key from idempotency where used_at <= $1 order by used_at limit $2)";
+    (select user_id, key from idempotency where used_at between $1 and $2 order by used_at limit $3)";
 const HEAD: &str = "update head set seq = $1, hash = $2, at = $3 where id = 1";
 
 /// What the second trip may send.
@@ -93,6 +93,7 @@ impl Statements {
 
 /// The keys that are past their life, a few a batch.
 pub(super) struct DeadKeys {
+    oldest: Timestamp,
     before: Timestamp,
     limit: i64,
 }
@@ -108,8 +109,8 @@ impl DeadKeys {
     ) -> Option<Self> {
         let before = now.saturating_add_seconds(-idempotency::KEY_LIFE_S);
         let limit = i64::try_from(commands * keys::DEAD_KEYS_PER_COMMAND).unwrap_or(i64::MAX);
-        let has_dead = oldest_key_use.is_some_and(|used_at| used_at <= before);
-        (has_dead && !journal.keys.is_empty()).then_some(Self { before, limit })
+        let oldest = oldest_key_use.filter(|&used_at| used_at <= before && !journal.keys.is_empty())?;
+        Some(Self { oldest, before, limit })
     }
 }
 
@@ -319,7 +320,7 @@ pub(super) async fn save(
     let trip = Trip { client, failed: Cell::new(false), commits: Cell::new(false) };
     let Columns { head, users, opened, changed, events, transfers, entries, keys, replaced_keys } = columns;
     let dead: Vec<&(dyn ToSql + Sync)> = match &dead {
-        Some(dead) => vec![&dead.before, &dead.limit],
+        Some(dead) => vec![&dead.oldest, &dead.before, &dead.limit],
         None => Vec::new(),
     };
     let head_seq = signed(head.seq);

@@ -1,13 +1,17 @@
 //! What carries a connected socket: tokio or the core's ring. Knows nothing of hosts and sessions.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
-use tokio_postgres::Connection;
+use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::{AsyncMessage, Connection};
 use tokio_util::either::Either;
 
 use super::place::{Connected, Place};
@@ -26,7 +30,7 @@ pub(super) trait Carry: Sized {
     fn kick(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Drives a connection in a task of its own until it ends.
-    fn spawn(self, connection: Driven<Self>, place: Place) -> JoinHandle<()>;
+    fn spawn(self, connection: Driven<Self>, place: Place, warned: Warned) -> JoinHandle<()>;
 }
 
 /// What reads and writes for a client.
@@ -46,8 +50,8 @@ impl Carry for OnTokio {
         Poll::Ready(Ok(()))
     }
 
-    fn spawn(self, connection: Driven<Self>, place: Place) -> JoinHandle<()> {
-        tokio::spawn(drive(self, connection, place))
+    fn spawn(self, connection: Driven<Self>, place: Place, warned: Warned) -> JoinHandle<()> {
+        tokio::spawn(drive(self, connection, place, warned))
     }
 }
 
@@ -70,8 +74,8 @@ impl Carry for OnRing {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the client holds the task's handle and ends it")]
-    fn spawn(self, connection: Driven<Self>, place: Place) -> JoinHandle<()> {
-        tokio::task::spawn_local(drive(self, connection, place))
+    fn spawn(self, connection: Driven<Self>, place: Place, warned: Warned) -> JoinHandle<()> {
+        tokio::task::spawn_local(drive(self, connection, place, warned))
     }
 }
 
@@ -80,7 +84,7 @@ impl Carry for OnRing {
 /// Errors: a send has failed before the future ended.
 pub(super) async fn kicked<C: Carry, F: Future>(carrier: &C, future: F) -> io::Result<F::Output> {
     let mut future = pin!(future);
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         let polled = future.as_mut().poll(cx);
         // Pending means that a send is under way, which is all that was asked for.
         let kicked = carrier.kick(cx);
@@ -93,13 +97,44 @@ pub(super) async fn kicked<C: Carry, F: Future>(carrier: &C, future: F) -> io::R
     .await
 }
 
-async fn drive<C: Carry>(carrier: C, connection: Driven<C>, place: Place) {
-    match kicked(&carrier, connection).await {
+/// Whether the server has warned on a connection since it was last asked about.
+#[derive(Debug, Clone, Default)]
+pub(in crate::store::postgres) struct Warned(Arc<AtomicBool>);
+
+impl Warned {
+    /// Whether there was a warning, and forgets it.
+    pub(in crate::store::postgres) fn take(&self) -> bool {
+        // The task that sets it runs on the thread of the one that asks, before that gets the answer behind the warning.
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+async fn drive<C: Carry>(carrier: C, mut connection: Driven<C>, place: Place, warned: Warned) {
+    let messages = poll_fn(|cx| {
+        loop {
+            match ready!(connection.poll_message(cx)) {
+                None => return Poll::Ready(Ok(())),
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                Some(Ok(AsyncMessage::Notice(notice))) => note(&notice, &place, &warned),
+                Some(Ok(_)) => {}
+            }
+        }
+    });
+    match kicked(&carrier, messages).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             let error = super::error::in_one_line(&error);
             tracing::warn!(%place, error, "a connection to Postgres has ended");
         }
         Err(error) => tracing::warn!(%place, %error, "a connection to Postgres has ended"),
+    }
+}
+
+fn note(notice: &DbError, place: &Place, warned: &Warned) {
+    if notice.parsed_severity() == Some(Severity::Warning) {
+        warned.0.store(true, Ordering::Relaxed);
+        tracing::warn!(%place, code = notice.code().code(), "Postgres warns: {}", notice.message());
+    } else {
+        tracing::debug!(%place, code = notice.code().code(), "Postgres notes: {}", notice.message());
     }
 }

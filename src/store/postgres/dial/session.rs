@@ -17,7 +17,7 @@ const IS_IN_RECOVERY: &str = "select pg_catalog.pg_is_in_recovery()";
 
 impl SessionAttrs {
     /// What is looked for on all hosts, one after the other.
-    pub(super) fn passes(self) -> &'static [Self] {
+    pub(in crate::store::postgres) fn passes(self) -> &'static [Self] {
         match self {
             Self::Any => &[Self::Any],
             Self::ReadWrite => &[Self::ReadWrite],

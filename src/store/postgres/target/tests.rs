@@ -172,9 +172,9 @@ fn ssl_true_means_require() {
 }
 
 #[test]
-fn one_of_several_hosts_must_take_writes() {
+fn who_writes_wants_a_server_that_takes_writes() {
     let session = |url: &str| Target::parse(url).unwrap().for_writing().session();
     assert_eq!(session("postgres://a,b/db"), SessionAttrs::ReadWrite);
-    assert_eq!(session("postgres://a/db"), SessionAttrs::Any);
+    assert_eq!(session("postgres://a/db"), SessionAttrs::ReadWrite);
     assert_eq!(session("postgres://a,b/db?target_session_attrs=primary"), SessionAttrs::Primary);
 }
