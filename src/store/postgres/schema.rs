@@ -11,6 +11,11 @@ use crate::store::migrations::{self, Applied, POSTGRES, Status};
 /// The lock under which migrations run: `ledger` in ASCII. Locks of other programs are told apart by their numbers.
 const LOCK: i64 = 0x6c65_6467_6572;
 
+/// Opens the transaction of all migrations, without time limits that a server may set: one replica waits for another's,
+/// and on a large ledger each may take long.
+const BEGIN: &str = "begin isolation level read committed; set local statement_timeout = 0; \
+    set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0";
+
 const APPLIED: &str = "select version, digest, applied_at from schema_migrations order by version";
 
 /// Applies what is missing, all in one transaction.
@@ -18,7 +23,7 @@ pub(super) async fn migrate(client: &ClientWrapper) -> Result<(), StoreError> {
     if pending(client).await?.is_empty() {
         return Ok(());
     }
-    client.batch_execute("begin isolation level read committed").await?;
+    client.batch_execute(BEGIN).await?;
     client.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     client
         .batch_execute(
