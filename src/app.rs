@@ -53,11 +53,9 @@ fn failed(error: impl std::fmt::Display) -> AppFailure {
 
 /// The key that signs tokens: the configured file, or the data directory's own, made when it is missing.
 pub fn signing_key(settings: &Settings) -> Result<SigningKey, AppFailure> {
-    let key = if let Some(file) = &settings.auth.key_file {
-        SigningKey::read(file)
-    } else {
-        crate::store::sqlite::make_directory(&settings.store.data_dir).map_err(failed)?;
-        SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE))
+    let key = match &settings.auth.key_file {
+        Some(file) => SigningKey::read(file),
+        None => SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE)),
     };
     key.map_err(|error| AppFailure::Configuration(error.to_string()))
 }

@@ -53,6 +53,11 @@ const ENTRIES: &str = concat!(
 const REJECTIONS: &str = "select user_id, key, rejection from idempotency
     where rejection is not null and ($1::uuid is null or (user_id, key) > ($1, $2)) order by user_id, key limit $3";
 
+/// Opens the view, without time limits that a server may set: an audit may take hours, and idles while it hashes.
+const BEGIN: &str = "begin isolation level repeatable read read only; \
+    set local statement_timeout = 0; set local lock_timeout = 0; \
+    set local idle_in_transaction_session_timeout = 0";
+
 /// A consistent view. While it lives the server keeps every row version that it can see.
 #[derive(Debug)]
 pub struct AuditSource {
@@ -78,13 +83,7 @@ impl AuditSource {
         let runtime = runtime()?;
         let client = runtime.block_on(async {
             let client = connect(options, target).await?;
-            // The walk's pauses are the reader's business, and nobody waits for a snapshot.
-            client
-                .batch_execute(
-                    "set idle_in_transaction_session_timeout = 0;
-                     begin isolation level repeatable read read only",
-                )
-                .await?;
+            client.batch_execute(BEGIN).await?;
             Ok::<_, StoreError>(client)
         })?;
         Ok(Self { client, runtime })

@@ -66,7 +66,7 @@ pub struct Database {
 const SERVER: &str =
     "select current_setting('server_version'), current_setting('server_version_num')::integer,
     current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
-    current_setting('server_encoding') = 'UTF8'";
+    current_setting('server_encoding')";
 /// The oldest server that is known to work.
 const OLDEST_SERVER: i32 = 130_000;
 
@@ -156,18 +156,18 @@ impl Server {
                     .into(),
             ));
         }
-        if !rows::get::<bool>(&row, 4)? {
-            return Err(StoreError::Unfit(
-                "the database does not keep UTF-8: make one with `create database … encoding 'UTF8' template \
-                 template0`"
-                    .into(),
-            ));
-        }
         if !rows::get::<bool>(&row, 3)? {
             tracing::warn!(
                 "the server runs with full_page_writes = off: unless its file system writes whole pages, a crash of \
                  its host can damage the ledger"
             );
+        }
+        let encoding: String = rows::get(&row, 4)?;
+        if encoding != "UTF8" {
+            return Err(StoreError::Unfit(format!(
+                "the database has the encoding {encoding}, which cannot hold all text: make one with \
+                 `create database NAME encoding 'UTF8' template template0`"
+            )));
         }
         Ok(Self { version })
     }

@@ -11,6 +11,9 @@ use crate::store::migrations::{self, Applied, POSTGRES, Status};
 /// The lock under which migrations run: `ledger` in ASCII. Locks of other programs are told apart by their numbers.
 const LOCK: i64 = 0x6c65_6467_6572;
 
+/// Opens the transaction of all migrations. A statement may take as long as a large ledger needs.
+const BEGIN: &str = "begin isolation level read committed; set local statement_timeout = 0";
+
 const APPLIED: &str = "select version, digest, applied_at from schema_migrations order by version";
 
 /// Applies what is missing, all in one transaction.
@@ -18,7 +21,7 @@ pub(super) async fn migrate(client: &ClientWrapper) -> Result<(), StoreError> {
     if pending(client).await?.is_empty() {
         return Ok(());
     }
-    client.batch_execute("begin isolation level read committed").await?;
+    client.batch_execute(BEGIN).await?;
     client.execute("select pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     client
         .batch_execute(

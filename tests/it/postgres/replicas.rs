@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::load::under_load;
 use super::{DEADLINE, LATE, RECOVERED_WITHIN, UNREADY_WITHIN, ask, payment, settle, wait_for_ready};
@@ -136,15 +136,17 @@ fn a_replica_that_is_frozen_in_a_batch_does_not_stop_the_other_one() {
     let url = shared_cluster().url(&database);
     let replicas = replicas_at([url.clone(), url]);
     let books = Books::open(&replicas[0], FREEZE_CALLERS);
+    // A session of the replica that goes on idles for as long as its rule takes to decide.
     let in_a_batch = format!(
-        "select count(*) from pg_stat_activity where datname = '{database}' and state = 'idle in transaction'"
+        "select count(*) from pg_stat_activity where datname = '{database}' and state = 'idle in transaction'
+         and clock_timestamp() - state_change > interval '200ms'"
     );
     under_load(&replicas.each_ref(), &books, |load| {
         load.wait_for_more(100);
-        wait_until(DEADLINE, || {
+        wait_until(3 * DEADLINE, || {
             replicas[0].pause();
-            // What the database still does of its batch is done soon.
-            for _ in 0..10 {
+            let look = Instant::now();
+            while look.elapsed() < Duration::from_millis(500) {
                 if shared_cluster().query("postgres", &in_a_batch).unwrap() == [["1"]] {
                     return Ok(());
                 }
