@@ -16,14 +16,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use self::metrics::Values;
+use self::metrics::{Used, Values};
 use self::tally::Tally;
 use crate::comparison::Comparison;
 use crate::environment::{self, Cost};
-use crate::probe::{Count, Probe};
+use crate::probe::{Count, Family, Probe};
 use crate::scenario::{self, Cores, Observed, Scenario, ScenarioError, Span, Work};
 use crate::subject::{
-    self, Binaries, Children, Opened, Running, Site, Store, StoreError, Subject, SubjectError,
+    self, Binaries, Children, Opened, Running, Site, Store, StoreError, Subject, SubjectError, Told,
 };
 
 pub use self::arguments::{CompareArguments, UsageError};
@@ -54,6 +54,8 @@ pub struct Options {
     pub rounds: usize,
     /// How long each takes.
     pub duration: Duration,
+    /// What is offered in a scenario that has a rate, instead of half of the slowest subject's ceiling.
+    pub rate_per_s: Option<f64>,
     /// Whether to build the subjects first.
     pub build: bool,
 }
@@ -68,8 +70,14 @@ impl Options {
         };
         let subjects: Vec<_> = self.subjects.iter().map(|subject| subject.name).collect();
         let base = if self.base == BASE { String::new() } else { format!(" --base {}", self.base) };
+        let store = match self.store {
+            Store::Sqlite => String::new(),
+            Store::Postgres => format!(" --store {}", self.store.name()),
+        };
+        let rate = self.rate_per_s.map_or_else(String::new, |rate| format!(" --rate {rate}"));
         format!(
-            "cargo run{profile} -p loadtest -- compare --scenario {} --subjects {}{base} --rounds {} --duration {}",
+            "cargo run{profile} -p loadtest -- compare --scenario {}{store} --subjects {}{base}{rate} --rounds {} \
+             --duration {}",
             self.scenario.name,
             subjects.join(","),
             self.rounds,
@@ -133,6 +141,25 @@ pub fn compare(
     Rig { options, cores, binaries, children, say }.run()
 }
 
+/// What a measurement may look at.
+struct Scene<'a> {
+    /// The subject's process.
+    server: u32,
+    /// The first process of the database server, if there is one.
+    database: Option<u32>,
+    /// For files.
+    scratch: &'a Path,
+}
+
+/// What came of a load on a fresh subject.
+struct Taken<T> {
+    observed: Observed<T>,
+    /// The subject's I/O engine, if it tells.
+    engine: Option<String>,
+    /// What the store tells of itself.
+    store: Told,
+}
+
 /// All that a block needs.
 struct Rig<'a> {
     options: &'a Options,
@@ -147,6 +174,9 @@ impl Rig<'_> {
         let cost = Cost::begin();
         let rate_per_s = self.rate()?;
         let mut tally = Tally::new(self.options);
+        if let Some(rate_per_s) = rate_per_s {
+            tally.tell([("offered rate", format!("{rate_per_s:.0} requests/s"))]);
+        }
         for (round, order) in
             schedule::rounds(self.options.subjects.len(), self.options.rounds).iter().enumerate()
         {
@@ -174,15 +204,15 @@ impl Rig<'_> {
         Ok(tally.comparison(environment, self.options.command(self.binaries.profile())))
     }
 
-    /// Half of what the slowest subject reaches, in the scenario that needs it.
+    /// What is offered in a scenario that has a rate: what was asked for, else half of what the slowest subject reaches.
     fn rate(&self) -> Result<Option<f64>, CompareError> {
-        if !matches!(self.options.scenario.work, Work::HalfOfCeiling { .. }) {
-            return Ok(None);
+        if !self.options.scenario.has_rate() || self.options.rate_per_s.is_some() {
+            return Ok(self.options.rate_per_s);
         }
         let mut slowest = f64::INFINITY;
         for subject in &self.options.subjects {
-            let (_, observed) = self.observe(subject, None, self.short(), |_, _| || ())?;
-            let ceiling = metrics::rate_per_s(&observed.main);
+            let taken = self.observe(subject, None, self.short(), |_| || ())?;
+            let ceiling = metrics::rate_per_s(&taken.observed.main);
             (self.say)(&format!("ceiling of {}: {ceiling:.0} requests/s", subject.name));
             slowest = slowest.min(ceiling);
         }
@@ -207,12 +237,11 @@ impl Rig<'_> {
             | Work::Read
             | Work::Transfer { .. } => {
                 let span = Span { warm_up: WARM_UP, measured: self.options.duration };
-                let (engine, observed) = self.observe(subject, rate_per_s, span, |pid, _| {
-                    let probe = Probe::begin(pid);
-                    || probe.and_then(Probe::end)
-                })?;
+                let Taken { observed, engine, store } =
+                    self.observe(subject, rate_per_s, span, |scene| use_of(&scene))?;
                 tally.engine(index, engine);
-                let values = metrics::values(&observed.main, observed.beside.as_ref(), observed.watched?);
+                tally.tell(store);
+                let values = metrics::values(&observed.main, observed.beside.as_ref(), &observed.watched?);
                 if let Some(heavy) = observed.beside {
                     tally.saw_beside(index, heavy.errors);
                 }
@@ -242,8 +271,8 @@ impl Rig<'_> {
         }
         for (index, subject) in self.options.subjects.iter().enumerate() {
             (self.say)(&format!("system calls of {}", subject.name));
-            let (_, observed) = self.observe(subject, rate_per_s, self.short(), |pid, scratch| {
-                let count = Count::begin(pid, scratch);
+            let Taken { observed, .. } = self.observe(subject, rate_per_s, self.short(), |scene| {
+                let count = Count::begin(scene.server, scene.scratch);
                 || count.and_then(Count::end)
             })?;
             match observed.watched {
@@ -264,23 +293,29 @@ impl Rig<'_> {
         Span { warm_up: WARM_UP, measured: SHORT.min(self.options.duration) }
     }
 
-    /// Puts the scenario's load on a fresh subject; tells its I/O engine, too. `watch` begins once it is warm, and
-    /// what it returns ends that.
+    /// Puts the scenario's load on a fresh subject. `watch` begins once it is warm, and what it returns ends that.
     fn observe<T: Send, E: FnOnce() -> T>(
         &self,
         subject: &'static Subject,
         rate_per_s: Option<f64>,
         span: Span,
-        watch: impl FnOnce(u32, &Path) -> E + Send,
-    ) -> Result<(Option<String>, Observed<T>), CompareError> {
+        watch: impl FnOnce(Scene<'_>) -> E + Send,
+    ) -> Result<Taken<T>, CompareError> {
         let bench = self.bench()?;
         let running = self.start(subject, &bench)?;
         let load =
             scenario::prepare(self.options.scenario, &running, &self.site(&bench), &self.cores, rate_per_s)?;
-        let observed = scenario::observe(&load, &running, span, || watch(running.pid, bench.scratch.path()));
+        let database = bench.store.database.as_ref();
+        let scene = Scene {
+            server: running.pid,
+            database: database.map(|one| one.pid),
+            scratch: bench.scratch.path(),
+        };
+        let observed = scenario::observe(&load, &running, span, || watch(scene));
         // The cause of what else went wrong.
         running.require_alive()?;
-        Ok((running.engine(), observed?))
+        let store = database.map(|one| one.told.clone()).unwrap_or_default();
+        Ok(Taken { observed: observed?, engine: running.engine(), store })
     }
 
     fn start(&self, subject: &'static Subject, bench: &Bench) -> Result<Running, CompareError> {
@@ -290,7 +325,7 @@ impl Rig<'_> {
     /// A scratch directory with an empty store in it.
     fn bench(&self) -> Result<Bench, CompareError> {
         let scratch = self.children.scratch()?;
-        let store = self.options.store.open(scratch.path())?;
+        let store = self.options.store.open(scratch.path(), self.children)?;
         Ok(Bench { scratch, store })
     }
 
@@ -308,4 +343,14 @@ impl Rig<'_> {
 struct Bench {
     scratch: Arc<TempDir>,
     store: Opened,
+}
+
+/// What subject and database use from now until the result is called.
+fn use_of(scene: &Scene<'_>) -> impl FnOnce() -> io::Result<Used> + use<> {
+    let (server, database) = (Probe::begin(scene.server), scene.database.map(Family::begin));
+    || {
+        let server = server?.end()?;
+        let database_cpu = database.map(|family| family?.end()).transpose()?;
+        Ok(Used { server, database_cpu })
+    }
 }

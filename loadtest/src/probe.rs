@@ -1,6 +1,7 @@
 //! What the kernel tells of a running server: CPU time, memory, context switches, and (by strace) system calls.
 //! Knows a process id and nothing of what the process serves.
 
+mod family;
 mod strace;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
+pub use self::family::Family;
 pub use self::strace::{Count, StraceError};
 
 /// A server's totals at one moment; two of them make a [`Spent`].

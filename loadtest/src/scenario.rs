@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::client::ClientError;
-use crate::subject::{Serves, Subject, SubjectError};
+use crate::subject::{Serves, Store, Subject, SubjectError};
 
 pub use self::idle::{measure as measure_idle, note as idle_note};
 pub use self::load::{Load, Observed, observe, prepare};
@@ -27,7 +27,7 @@ pub struct Scenario {
     pub place: Place,
     /// What a subject must answer to take part.
     pub needs: Serves,
-    /// Who takes part unless told otherwise.
+    /// Who takes part unless told otherwise, where the store lets it.
     pub subjects: &'static [&'static str],
     /// What is done.
     pub work: Work,
@@ -69,11 +69,24 @@ pub enum Work {
     Transfer {
         /// Whether all credit one account.
         hot: bool,
+        /// How many connections.
+        connections: usize,
+        /// When they are sent.
+        tempo: Tempo,
     },
     /// Connections that do nothing.
     Idle,
     /// Process start to ready.
     Start,
+}
+
+/// When the transfers of a scenario are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tempo {
+    /// Each connection sends the next one once it has its reply (closed loop).
+    Closed,
+    /// As a Poisson process at half the rate that the slowest subject reaches in a closed loop.
+    HalfOfCeiling,
 }
 
 /// Why a scenario has no figures.
@@ -124,13 +137,15 @@ pub enum ScenarioError {
 const SERVING: &[&str] =
     &["ringledger", "ringledger-spin", "ringledger-epoll", "axum", "axum-bare", "hyper-epoll", "floor"];
 /// Subjects of the scenarios that touch the ledger.
-const LEDGER: &[&str] = &["ringledger", "ringledger-epoll", "axum", "axum-lane"];
+const LEDGER: &[&str] = &["ringledger", "ringledger-epoll", "axum", "axum-lane", "axum-unordered"];
 
 /// Connections of the scenarios that are not about their number.
 const CONNECTIONS: usize = 64;
+/// Connections of transfers: more than one commit's worth.
+const TRANSFER_CONNECTIONS: usize = 256;
 
 /// Every scenario, in the order of `loadtest list`.
-pub static SCENARIOS: [Scenario; 11] = [
+pub static SCENARIOS: [Scenario; 13] = [
     Scenario {
         name: "ping1",
         about: "GET /plaintext on 1 connection, one after the other: the latency of an unloaded server",
@@ -195,7 +210,24 @@ pub static SCENARIOS: [Scenario; 11] = [
         place: Place::Shared,
         needs: Serves::Ledger,
         subjects: LEDGER,
-        work: Work::Transfer { hot: false },
+        work: Work::Transfer { hot: false, connections: TRANSFER_CONNECTIONS, tempo: Tempo::Closed },
+    },
+    Scenario {
+        name: "transfer-64",
+        about: "POST of transfers between 1,000 accounts on 64 connections, each with a key of its own",
+        place: Place::Shared,
+        needs: Serves::Ledger,
+        subjects: LEDGER,
+        work: Work::Transfer { hot: false, connections: CONNECTIONS, tempo: Tempo::Closed },
+    },
+    Scenario {
+        name: "transfer-rate",
+        about: "POST of transfers between 1,000 accounts as a Poisson process at half the rate that the slowest \
+                subject reaches, on 256 connections: latency at an equal, moderate load",
+        place: Place::Shared,
+        needs: Serves::Ledger,
+        subjects: LEDGER,
+        work: Work::Transfer { hot: false, connections: TRANSFER_CONNECTIONS, tempo: Tempo::HalfOfCeiling },
     },
     Scenario {
         name: "hot",
@@ -203,7 +235,7 @@ pub static SCENARIOS: [Scenario; 11] = [
         place: Place::Shared,
         needs: Serves::Ledger,
         subjects: LEDGER,
-        work: Work::Transfer { hot: true },
+        work: Work::Transfer { hot: true, connections: TRANSFER_CONNECTIONS, tempo: Tempo::Closed },
     },
     Scenario {
         name: "idle",
@@ -230,19 +262,24 @@ impl Scenario {
         SCENARIOS.iter().find(|scenario| scenario.name == name)
     }
 
-    /// Whether a subject answers what is asked here. In the scenarios where client and server share the cores a
+    /// Whether a subject answers what is asked here, with a ledger in that store. In the scenarios where client and server share the cores a
     /// canned reply is no bound of anything.
-    pub fn admits(&self, subject: &Subject) -> bool {
+    pub fn admits(&self, subject: &Subject, store: Store) -> bool {
         let least = match self.place {
             Place::Apart => self.needs,
             Place::Shared => self.needs.max(Serves::Bench),
         };
-        subject.serves >= least
+        subject.serves >= least && subject.only.is_none_or(|only| only == store)
     }
 
     /// Whether the load has a length, so that `--duration` means something.
     pub const fn is_load(&self) -> bool {
         !matches!(self.work, Work::Idle | Work::Start)
+    }
+
+    /// Whether all subjects are offered one rate, which is found first.
+    pub const fn has_rate(&self) -> bool {
+        matches!(self.work, Work::HalfOfCeiling { .. } | Work::Transfer { tempo: Tempo::HalfOfCeiling, .. })
     }
 }
 
@@ -287,7 +324,8 @@ mod tests {
             assert!(Scenario::named(scenario.name).is_some());
             for name in scenario.subjects {
                 let subject = Subject::named(name).expect(name);
-                assert!(scenario.admits(subject), "{} in {}", name, scenario.name);
+                let store = subject.only.unwrap_or(Store::Sqlite);
+                assert!(scenario.admits(subject, store), "{} in {}", name, scenario.name);
             }
         }
     }
@@ -296,13 +334,14 @@ mod tests {
     fn who_cannot_answer_is_not_admitted() {
         let admits = |scenario, subject| {
             let scenario = Scenario::named(scenario).expect("a scenario");
-            scenario.admits(Subject::named(subject).expect("a subject"))
+            scenario.admits(Subject::named(subject).expect("a subject"), Store::Postgres)
         };
         assert!(admits("plaintext", "floor"));
         assert!(!admits("mixed", "floor"));
         assert!(!admits("transfer", "axum-bare"));
         assert!(!admits("start", "axum-bare"));
         assert!(admits("hot", "axum-lane"));
+        assert!(!admits("read", "axum-inline"), "SQLite alone");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::children::Children;
 pub use self::process::{Running, Site, SubjectError, operator_token, start};
-pub use self::store::{Opened, Store, StoreError};
+pub use self::store::{Database, Opened, Store, StoreError, Told};
 pub use self::wire::{Reply, Wire, request};
 
 /// A server under test.
@@ -23,6 +23,8 @@ pub struct Subject {
     pub about: &'static str,
     /// What it answers.
     pub serves: Serves,
+    /// The one store that it can keep a ledger in; none if it can in all, or keeps none.
+    pub only: Option<Store>,
     program: Program,
     arguments: &'static [&'static str],
     env: &'static [(&'static str, &'static str)],
@@ -68,11 +70,12 @@ impl fmt::Display for Program {
 }
 
 /// Every subject, in the order of the report.
-pub static SUBJECTS: [Subject; 12] = [
+pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "ringledger",
         about: "ringledger as shipped: hyper on one io_uring ring a core, a posting lane, a CPU pool",
         serves: Serves::Ledger,
+        only: None,
         program: Program::Ringledger,
         arguments: &["--io", "uring"],
         env: &[],
@@ -81,6 +84,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "ringledger-spin",
         about: "ringledger with runtime.busy_poll = always, for cores of its own",
         serves: Serves::Ledger,
+        only: None,
         program: Program::Ringledger,
         arguments: &["--io", "uring"],
         env: &[("RINGLEDGER__RUNTIME__BUSY_POLL", "always")],
@@ -89,6 +93,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "ringledger-epoll",
         about: "ringledger on epoll, its fallback",
         serves: Serves::Ledger,
+        only: None,
         program: Program::Ringledger,
         arguments: &["--io", "epoll"],
         env: &[],
@@ -97,6 +102,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "axum",
         about: "the baseline: Axum on tokio's multi-thread runtime with the usual layers, a transaction a request",
         serves: Serves::Ledger,
+        only: None,
         program: Program::AxumBaseline,
         arguments: &["--variant", "full"],
         env: &[],
@@ -105,14 +111,25 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "axum-lane",
         about: "the baseline with ringledger's posting lane: what batching alone brings",
         serves: Serves::Ledger,
+        only: None,
         program: Program::AxumBaseline,
         arguments: &["--variant", "lane"],
+        env: &[],
+    },
+    Subject {
+        name: "axum-unordered",
+        about: "the baseline without the ledger's total order and chain of hashes: locks of the two accounts alone",
+        serves: Serves::Ledger,
+        only: Some(Store::Postgres),
+        program: Program::AxumBaseline,
+        arguments: &["--variant", "unordered"],
         env: &[],
     },
     Subject {
         name: "axum-blocking",
         about: "the baseline without its limit of CPU work: spawn_blocking alone, as many services use it",
         serves: Serves::Ledger,
+        only: None,
         program: Program::AxumBaseline,
         arguments: &["--variant", "full", "--cpu-permits", "0"],
         env: &[],
@@ -121,6 +138,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "axum-inline",
         about: "the baseline with its queries on the runtime's threads instead of blocking ones",
         serves: Serves::Ledger,
+        only: Some(Store::Sqlite),
         program: Program::AxumBaseline,
         arguments: &["--variant", "full", "--inline-reads"],
         env: &[],
@@ -129,6 +147,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "axum-bare",
         about: "Axum without layers",
         serves: Serves::Bench,
+        only: None,
         program: Program::AxumBaseline,
         arguments: &["--variant", "bare"],
         env: &[],
@@ -137,6 +156,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "floor",
         about: "a raw epoll loop that gives one canned reply",
         serves: Serves::OneReply,
+        only: None,
         program: Program::Floor,
         arguments: &["--server", "raw-epoll"],
         env: &[],
@@ -145,6 +165,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "hyper-epoll",
         about: "hyper alone on tokio's sockets, one canned reply",
         serves: Serves::OneReply,
+        only: None,
         program: Program::Floor,
         arguments: &["--server", "hyper-epoll"],
         env: &[],
@@ -153,6 +174,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "raw-ring",
         about: "a raw io_uring loop that gives one canned reply",
         serves: Serves::OneReply,
+        only: None,
         program: Program::Floor,
         arguments: &["--server", "raw-ring"],
         env: &[],
@@ -161,6 +183,7 @@ pub static SUBJECTS: [Subject; 12] = [
         name: "raw-ring-spin",
         about: "the raw io_uring loop without ever sleeping",
         serves: Serves::OneReply,
+        only: None,
         program: Program::Floor,
         arguments: &["--server", "raw-ring", "--spin"],
         env: &[],
@@ -250,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_command_line_has_place_store_and_variant() {
-        let store = Opened { data_dir: PathBuf::from("/scratch/data"), env: Vec::new() };
+        let store = Opened { data_dir: PathBuf::from("/scratch/data"), env: Vec::new(), database: None };
         let binaries = Binaries::beside(Path::new("target/release/loadtest")).expect("a directory");
         let site =
             Site { binaries: &binaries, store: &store, cores: &[0, 1], scratch: Path::new("/scratch") };

@@ -5,8 +5,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use loadtest::comparison::Comparison;
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,19 +22,27 @@ fn loadtest(scratch: &Path, arguments: &str) -> Command {
     command
 }
 
-/// No process has this directory in its environment, and nothing is in it.
+/// No process has this directory in its environment, and nothing is in it. Waits for the guards of clusters, which clean
+/// up once the tester has ended.
 fn expect_nothing_left(scratch: &Path) {
-    let mark = format!("TMPDIR={}", scratch.display());
-    let environs = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let entry = entry.ok()?;
-        Some((entry.file_name(), fs::read(entry.path().join("environ")).ok()?))
-    });
-    let left: Vec<_> = environs
-        .filter(|(_, environ)| environ.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes()))
-        .map(|(pid, _)| pid)
-        .collect();
-    assert!(left.is_empty(), "still running: {left:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !processes(scratch).is_empty() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(processes(scratch), Vec::<String>::new(), "still running");
     assert_eq!(fs::read_dir(scratch).unwrap().count(), 0, "files in {}", scratch.display());
+}
+
+/// The command lines of processes that were started with this directory for temporary files.
+fn processes(scratch: &Path) -> Vec<String> {
+    let mark = format!("TMPDIR={}", scratch.display());
+    let started = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let process = entry.ok()?.path();
+        let environ = fs::read(process.join("environ")).ok()?;
+        let marked = environ.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes());
+        marked.then(|| fs::read_to_string(process.join("cmdline")).unwrap_or_default().replace('\0', " "))
+    });
+    started.collect()
 }
 
 #[test]
@@ -107,24 +118,67 @@ fn several_scenarios_make_one_report() {
 #[test]
 fn an_interrupt_ends_the_subjects_too() {
     let scratch = TempDir::new().unwrap();
-    let mut command = loadtest(
-        scratch.path(),
-        "compare --scenario plaintext --subjects ringledger --rounds 1000 --duration 50ms --no-build",
-    );
+    interrupt(scratch.path(), "compare --scenario plaintext --subjects ringledger");
+}
+
+/// Ends a comparison in its second round.
+fn interrupt(scratch: &Path, arguments: &str) {
+    let mut command = loadtest(scratch, &format!("{arguments} --rounds 1000 --duration 50ms --no-build"));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let said: Vec<_> = lines.by_ref().take_while(|line| !line.contains("round 1/1000")).collect();
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130), "build the subjects with `cargo build --workspace`: {said:?}");
+    expect_nothing_left(scratch);
+}
+
+/// One for clusters: who runs them when this is root must get to it.
+fn scratch_of_clusters() -> TempDir {
+    let scratch = TempDir::new().unwrap();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    scratch
+}
+
+#[test]
+fn every_subject_has_a_postgres_cluster_of_its_own() {
+    let (scratch, results) = (scratch_of_clusters(), TempDir::new().unwrap());
+    let json = results.path().join("c.json");
+    let mut command = loadtest(
+        scratch.path(),
+        "compare --scenario transfer-rate --rate 20 --store postgres --rounds 1 --duration 500ms --no-build",
+    );
+    let output = command.arg("--json").arg(&json).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "build the subjects with `cargo build --workspace`:\n{stderr}");
+    let comparison: Comparison = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    for name in ["ringledger", "ringledger-epoll", "axum", "axum-lane", "axum-unordered"] {
+        let metrics = &comparison.subjects[name];
+        assert!(metrics["errors"].hi < 1.0, "{name}: {:?}", comparison.warnings);
+        assert!(metrics["database.cpu_us_per_request"].median > 0.0, "{name}");
+    }
+    let environment = &comparison.environment;
+    assert!(environment["store"].starts_with("Postgres 1"), "{environment:?}");
+    for setting in ["shared_buffers 1GB", "fsync on", "synchronous_commit on"] {
+        assert!(environment["Postgres settings"].contains(setting), "{environment:?}");
+    }
+    for option in ["--store postgres", "--rate 20 "] {
+        assert!(comparison.command.contains(option), "{}", comparison.command);
+    }
     expect_nothing_left(scratch.path());
+}
+
+#[test]
+fn an_interrupt_ends_the_cluster_too() {
+    let scratch = scratch_of_clusters();
+    interrupt(scratch.path(), "compare --scenario hot --store postgres --subjects ringledger");
 }
 
 #[test]
 fn what_cannot_be_compared_is_refused_with_2() {
     let scratch = TempDir::new().unwrap();
     for (arguments, reason) in [
-        ("compare --scenario hot --store postgres", "no Postgres store yet"),
+        ("compare --scenario hot --rate 100", "none of these scenarios has a rate"),
         ("compare --scenario transfer --subjects ringledger,floor", "floor cannot take part in transfer"),
         ("compare --scenario batch", "no scenario is called \"batch\""),
     ] {

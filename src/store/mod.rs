@@ -48,7 +48,7 @@ pub enum StoreError {
 }
 
 /// The wall clock's time, asked for when it is needed.
-pub type Clock<'a> = &'a dyn Fn() -> Timestamp;
+pub type Clock<'a> = &'a (dyn Fn() -> Timestamp + Sync);
 
 /// Where the ledger is kept.
 #[derive(Debug, Clone)]

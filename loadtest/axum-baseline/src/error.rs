@@ -246,6 +246,7 @@ impl From<StoreError> for AppError {
             StoreError::Unavailable(_)
             | StoreError::Schema(_)
             | StoreError::InUse(_)
+            | StoreError::Unfit(_)
             | StoreError::Open { .. } => Self::StoreUnavailable(error.to_string()),
         }
     }

@@ -11,9 +11,11 @@ mod ledger;
 mod logging;
 mod measure;
 mod options;
+mod postgres;
 mod problem;
 mod routes;
 mod serve;
+mod sqlite;
 mod state;
 mod writer;
 
@@ -22,7 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::options::{Options, Variant};
-use crate::state::Opened;
+use crate::state::Started;
 
 /// The allocator of ringledger.
 #[global_allocator]
@@ -41,6 +43,16 @@ enum Failure {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("pool: {0}")]
     Pool(#[from] deadpool::managed::BuildError),
+    #[error(transparent)]
+    Settings(#[from] ringledger::app::AppFailure),
+    #[error("DATABASE_URL: {0}")]
+    Url(#[from] ringledger::config::BadStoreUrl),
+    #[error(transparent)]
+    Postgres(#[from] postgres::PostgresError),
+    #[error("the database knows another signing key; copy signing.key of the other server's data directory")]
+    OtherKey,
+    #[error("the unordered variant is for Postgres: set DATABASE_URL")]
+    Unordered,
 }
 
 fn main() -> ExitCode {
@@ -59,16 +71,20 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
+    let opened = match options.variant {
+        Variant::Bare => None,
+        Variant::Full | Variant::Unordered | Variant::Lane => Some(state::open(options)?),
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = options.workers {
         runtime.worker_threads(workers.get());
     }
     let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
-        match options.variant {
-            Variant::Bare => serve::until_signal(options.listen, routes::bare(), || {}).await?,
-            Variant::Full | Variant::Lane => {
-                let Opened { app, writer, lock } = state::open(options)?;
+        match opened {
+            None => serve::until_signal(options.listen, routes::bare(), || {}).await?,
+            Some(opened) => {
+                let Started { app, writer, lock } = state::start(options, opened)?;
                 let upkeep = tokio::spawn(measure::keep_up(app.prometheus.clone()));
                 let router = layers::around(routes::full()).with_state(app.clone());
                 let draining = app.clone();

@@ -16,6 +16,12 @@ pub(crate) struct Options {
     /// Directory of the ledger and its signing key, as ringledger keeps them
     #[arg(long, default_value = "./data")]
     pub(crate) data: PathBuf,
+    /// A Postgres database to keep the ledger in, instead of a file in the data directory
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+    /// Connections to it at most
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) pool_size: u16,
     /// Worker threads of the runtime; one a core unless told
     #[arg(long)]
     pub(crate) workers: Option<NonZeroUsize>,
@@ -35,6 +41,8 @@ pub(crate) struct Options {
 pub(crate) enum Variant {
     /// All layers, one transaction for each request
     Full,
+    /// All layers; on Postgres, transfers lock rows and promise no order of the ledger's events
+    Unordered,
     /// All layers; what changes the ledger goes through ringledger's posting lane, which batches
     Lane,
     /// No layers, no access lines, no store: /plaintext and /json alone

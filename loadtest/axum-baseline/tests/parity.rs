@@ -8,10 +8,10 @@ mod support;
 
 use serde_json::{Value, json};
 use support::party::{Case, Party, compare, euros, get, post, transfer};
-use support::{PASSWORD, Server};
+use support::{PASSWORD, Server, Store};
 
-fn both() -> (Party, Party) {
-    (Party::new(Server::axum(&[])), Party::new(Server::ringledger()))
+fn both(store: Store) -> (Party, Party) {
+    (Party::new(Server::axum(store, &[])), Party::new(Server::ringledger(store)))
 }
 
 /// Users, their tokens, and accounts with money in them.
@@ -36,13 +36,20 @@ fn world() -> Vec<Case> {
 
 #[test]
 fn reads_and_serving_routes() {
-    let (axum, ringledger) = both();
+    let (axum, ringledger) = both(Store::Sqlite);
+    reads(axum, ringledger);
+}
+
+#[test]
+fn reads_and_serving_routes_on_postgres() {
+    let (axum, ringledger) = both(Store::Postgres);
     reads(axum, ringledger);
 }
 
 #[test]
 fn reads_on_the_threads_of_the_runtime() {
-    reads(Party::new(Server::axum(&["--inline-reads"])), Party::new(Server::ringledger()));
+    let axum = Server::axum(Store::Sqlite, &["--inline-reads"]);
+    reads(Party::new(axum), Party::new(Server::ringledger(Store::Sqlite)));
 }
 
 fn reads(mut axum: Party, mut ringledger: Party) {
@@ -92,7 +99,15 @@ fn reads(mut axum: Party, mut ringledger: Party) {
 
 #[test]
 fn bodies_of_users_tokens_and_accounts() {
-    let (mut axum, mut ringledger) = both();
+    bodies(both(Store::Sqlite));
+}
+
+#[test]
+fn bodies_of_users_tokens_and_accounts_on_postgres() {
+    bodies(both(Store::Postgres));
+}
+
+fn bodies((mut axum, mut ringledger): (Party, Party)) {
     compare(&world(), &mut axum, &mut ringledger);
     let users = [
         r#"{"username":"ALICE","password":"correct horse battery"}"#,
@@ -143,7 +158,15 @@ fn bodies_of_users_tokens_and_accounts() {
 
 #[test]
 fn transfers() {
-    let (mut axum, mut ringledger) = both();
+    transfers_of(both(Store::Sqlite));
+}
+
+#[test]
+fn transfers_on_postgres() {
+    transfers_of(both(Store::Postgres));
+}
+
+fn transfers_of((mut axum, mut ringledger): (Party, Party)) {
     compare(&world(), &mut axum, &mut ringledger);
     let with = |name: &str, value: Value| {
         let mut body = euros("{a}", "{b}", 1);
@@ -213,12 +236,21 @@ fn transfers() {
     }
 }
 
-/// Two keys at once and one key twice, over and over, on every way to the store.
 #[test]
 fn money_that_moves_at_once_adds_up() {
+    move_money_at_once(Store::Sqlite);
+}
+
+#[test]
+fn money_that_moves_at_once_adds_up_on_postgres() {
+    move_money_at_once(Store::Postgres);
+}
+
+/// Two keys at once and one key twice, over and over, on every way to the store.
+fn move_money_at_once(store: Store) {
     const ROUNDS: usize = 50;
     for variant in ["full", "lane"] {
-        let mut party = Party::new(Server::axum(&["--variant", variant]));
+        let mut party = Party::new(Server::axum(store, &["--variant", variant]));
         for case in world() {
             assert!(party.ask(&case).status < 300, "{}", case.path);
         }
@@ -252,7 +284,7 @@ fn money_that_moves_at_once_adds_up() {
 
 #[test]
 fn metrics_count_by_route_and_the_id_is_kept() {
-    let server = Server::axum(&[]);
+    let server = Server::axum(Store::Sqlite, &[]);
     let reply = server.request("GET", "/api/v1/accounts/x").header("x-request-id", "mine.1").send().unwrap();
     assert_eq!(reply.headers()["x-request-id"], "mine.1");
     let problem: Value = serde_json::from_str(&reply.text().unwrap()).unwrap();
@@ -273,7 +305,7 @@ fn metrics_count_by_route_and_the_id_is_kept() {
 
 #[test]
 fn the_bare_variant_serves_the_serving_routes_alone() {
-    let server = Server::axum(&["--variant", "bare", "--workers", "1"]);
+    let server = Server::axum(Store::Sqlite, &["--variant", "bare", "--workers", "1"]);
     let plaintext = server.request("GET", "/plaintext").send().unwrap();
     assert_eq!(plaintext.headers()["content-type"], "text/plain; charset=utf-8");
     assert_eq!(plaintext.text().unwrap(), "Hello, World!");
@@ -286,9 +318,8 @@ fn the_bare_variant_serves_the_serving_routes_alone() {
 
 #[test]
 fn a_data_directory_has_one_server() {
-    let first = Server::axum(&[]);
-    let second =
-        support::ringledger(first.data()).args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+    let first = Server::axum(Store::Sqlite, &[]);
+    let second = first.output(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use"), "{second:?}");
 }

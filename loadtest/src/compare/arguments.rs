@@ -32,6 +32,9 @@ pub struct CompareArguments {
     /// How long each takes: 5s, 300ms, 1m.
     #[arg(long, value_name = "D", default_value = "5s", value_parser = duration)]
     pub duration: Duration,
+    /// What is offered in scenarios that have a rate [default: half of what the slowest subject reaches].
+    #[arg(long, value_name = "R", value_parser = rate)]
+    pub rate: Option<f64>,
     /// Writes the comparison there as JSON, too; several as an array.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -64,6 +67,14 @@ pub enum UsageError {
     /// None of the subjects answers what one of several scenarios asks.
     #[error("none of these subjects can take part in {0}")]
     Nobody(&'static str),
+    /// The subject keeps its ledger elsewhere.
+    #[error("{subject} is for --store {store}", store = store.name())]
+    OtherStore {
+        /// Who.
+        subject: &'static str,
+        /// The one that it is for.
+        store: Store,
+    },
     /// The subject does not answer what is asked.
     #[error("{subject} cannot take part in {scenario}: {subject} is {about}")]
     NotAdmitted {
@@ -74,6 +85,9 @@ pub enum UsageError {
         /// What it is.
         about: &'static str,
     },
+    /// A rate for scenarios that have none.
+    #[error("none of these scenarios has a rate; there are {known}", known = names(with_rate()))]
+    NoRate,
     /// No such store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,6 +99,9 @@ impl CompareArguments {
         self.store.check()?;
         let base = subject(&self.base)?.name;
         let scenarios = self.scenarios()?;
+        if self.rate.is_some() && !scenarios.iter().any(|scenario| scenario.has_rate()) {
+            return Err(UsageError::NoRate);
+        }
         let options = scenarios.iter().map(|&scenario| {
             Ok(Options {
                 scenario,
@@ -93,6 +110,7 @@ impl CompareArguments {
                 base,
                 rounds: self.rounds,
                 duration: self.duration,
+                rate_per_s: self.rate.filter(|_| scenario.has_rate()),
                 build: !self.no_build,
             })
         });
@@ -114,7 +132,8 @@ impl CompareArguments {
     /// Who takes part in a scenario. A subject that cannot is refused in the only one, and left out of one of several.
     fn subjects_of(&self, scenario: &Scenario, several: bool) -> Result<Vec<&'static Subject>, UsageError> {
         let mut subjects = if self.subjects.is_empty() {
-            scenario.subjects.iter().map(|name| subject(name)).collect::<Result<Vec<_>, _>>()?
+            let defaults = scenario.subjects.iter().filter_map(|name| Subject::named(name));
+            defaults.filter(|subject| scenario.admits(subject, self.store)).collect()
         } else {
             self.subjects.iter().map(|name| subject(name)).collect::<Result<Vec<_>, _>>()?
         };
@@ -122,9 +141,12 @@ impl CompareArguments {
             return Err(UsageError::Twice(name));
         }
         if several {
-            subjects.retain(|subject| scenario.admits(subject));
+            subjects.retain(|subject| scenario.admits(subject, self.store));
         }
-        match subjects.iter().find(|subject| !scenario.admits(subject)) {
+        match subjects.iter().find(|subject| !scenario.admits(subject, self.store)) {
+            Some(Subject { name: subject, only: Some(only), .. }) if *only != self.store => {
+                Err(UsageError::OtherStore { subject, store: *only })
+            }
             Some(Subject { name: subject, about, .. }) => {
                 Err(UsageError::NotAdmitted { subject, scenario: scenario.name, about })
             }
@@ -136,6 +158,10 @@ impl CompareArguments {
 
 fn subject(name: &str) -> Result<&'static Subject, UsageError> {
     Subject::named(name).ok_or_else(|| UsageError::Subject(name.to_owned()))
+}
+
+fn with_rate() -> impl Iterator<Item = &'static str> {
+    SCENARIOS.iter().filter(|scenario| scenario.has_rate()).map(|scenario| scenario.name)
 }
 
 /// The first name that comes a second time.
@@ -150,6 +176,10 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 fn rounds(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&rounds| rounds > 0).ok_or_else(|| "at least 1".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0).ok_or_else(|| "above 0".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -219,6 +249,13 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_for_scenarios_that_have_one() {
+        let options = several("--scenario hot,transfer-rate --rate 3000").expect("options");
+        let rates: Vec<_> = options.iter().map(|options| options.rate_per_s).collect();
+        assert_eq!(rates, [None, Some(3_000.0)]);
+    }
+
+    #[test]
     fn durations_have_units() {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
         assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
@@ -238,9 +275,14 @@ mod tests {
             "floor cannot take part in hot: floor is a raw epoll loop that gives one canned reply"
         );
         assert_eq!(
-            refused("--scenario hot --store postgres"),
-            "ringledger has no Postgres store yet; --store sqlite works"
+            refused("--scenario hot --subjects axum-unordered"),
+            "axum-unordered is for --store postgres"
         );
         assert!(refused("--scenario hot --rounds 0").contains("at least 1"));
+        assert_eq!(
+            refused("--scenario hot --rate 100"),
+            "none of these scenarios has a rate; there are rate, transfer-rate"
+        );
+        assert!(refused("--scenario transfer-rate --rate=-1").contains("above 0"));
     }
 }

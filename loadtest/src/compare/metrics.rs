@@ -1,12 +1,21 @@
 //! The metrics of one block, from what client and kernel saw.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use crate::probe::Spent;
 use crate::report::{micros, percentile_us};
 use crate::seen::Seen;
+
+/// What was used in a block.
+pub(super) struct Used {
+    /// The subject's process.
+    pub(super) server: Spent,
+    /// CPU time of the database's processes, if it has a server of its own.
+    pub(super) database_cpu: Option<Duration>,
+}
 
 /// A value for each metric of a block.
 pub(super) type Values = BTreeMap<String, f64>;
@@ -19,7 +28,7 @@ pub(super) const CLIENT_LIMITED: &str = "client_limited";
 
 /// All metrics of a load. Percentiles are left out where there are too few samples; CPU time for each request is
 /// left out where heavy work beside it would be counted with it.
-pub(super) fn values(main: &Seen, beside: Option<&Seen>, spent: Spent) -> Values {
+pub(super) fn values(main: &Seen, beside: Option<&Seen>, used: &Used) -> Values {
     let mut values = Values::new();
     let mut put = |name: &str, value: f64| {
         values.insert(name.to_owned(), value);
@@ -30,11 +39,14 @@ pub(super) fn values(main: &Seen, beside: Option<&Seen>, spent: Spent) -> Values
     put("dropped", count(main.dropped));
     put(CLIENT_LIMITED, f64::from(u8::from(main.client_limited.is_some())));
     put("client_cpu_share", main.client_cpu_share);
-    put("server.rss_mib", spent.rss_mib);
-    put("server.context_switches_per_request", each(spent.context_switches, replies(main, beside)));
+    put("server.rss_mib", used.server.rss_mib);
+    put("server.context_switches_per_request", each(used.server.context_switches, replies(main, beside)));
     match beside {
         Some(heavy) => put("heavy_rps", rate_per_s(heavy)),
-        None => put("server.cpu_us_per_request", spent.cpu.as_secs_f64() * 1e6 / count(main.ok.max(1))),
+        None => put("server.cpu_us_per_request", us_each(used.server.cpu, main.ok)),
+    }
+    if let Some(cpu) = used.database_cpu {
+        put("database.cpu_us_per_request", us_each(cpu, main.ok));
     }
     percentiles(&mut put, "response_us", &main.response_ns);
     percentiles(&mut put, "service_us", &main.service_ns);
@@ -70,6 +82,10 @@ pub(super) fn each(total: u64, requests: u64) -> f64 {
     count(total) / count(requests.max(1))
 }
 
+fn us_each(time: Duration, requests: u64) -> f64 {
+    time.as_secs_f64() * 1e6 / count(requests.max(1))
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds far below 2^52")]
 const fn count(number: u64) -> f64 {
     number as f64
@@ -94,8 +110,6 @@ pub(super) fn progress(round: usize, rounds: usize, subject: &str, values: &Valu
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "exact in binary")]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::seen::Errors;
 
@@ -118,17 +132,22 @@ pub(super) mod tests {
         }
     }
 
-    const SPENT: Spent = Spent { cpu: Duration::from_millis(10), context_switches: 500, rss_mib: 12.5 };
+    const USED: Used = Used {
+        server: Spent { cpu: Duration::from_millis(10), context_switches: 500, rss_mib: 12.5 },
+        database_cpu: None,
+    };
 
     #[test]
     fn a_block_has_rates_costs_and_percentiles() {
-        let values = values(&seen(1..=1_000), None, SPENT);
+        let used = Used { database_cpu: Some(Duration::from_millis(30)), ..USED };
+        let values = values(&seen(1..=1_000), None, &used);
         let near = |metric: &str, wanted: f64| {
             let got = values[metric];
             assert!((got / wanted - 1.0).abs() < 0.002, "{metric}: {got}");
         };
         near("achieved_rps", 500.0);
         near("server.cpu_us_per_request", 10.0);
+        near("database.cpu_us_per_request", 30.0);
         near("server.context_switches_per_request", 0.5);
         near("server.rss_mib", 12.5);
         near("response_us.p50", 500.0);
@@ -139,17 +158,18 @@ pub(super) mod tests {
 
     #[test]
     fn percentiles_without_enough_samples_are_left_out() {
-        let values = values(&seen(1..=999), None, SPENT);
+        let values = values(&seen(1..=999), None, &USED);
         assert!(values.contains_key("response_us.p90"));
         assert!(!values.contains_key("response_us.p99"));
         assert!(!values.contains_key("pacer_late_us.p99"));
+        assert!(!values.contains_key("database.cpu_us_per_request"), "no database of its own");
     }
 
     #[test]
     fn heavy_work_is_told_and_not_counted_as_the_cost_of_light_requests() {
         let mut heavy = seen([20_000; 100]);
         heavy.errors.timeout = 3;
-        let values = values(&seen([100; 400]), Some(&heavy), SPENT);
+        let values = values(&seen([100; 400]), Some(&heavy), &USED);
         assert_eq!(values["heavy_rps"], 50.0);
         assert_eq!(values["errors"], 3.0);
         assert_eq!(values["server.context_switches_per_request"], 1.0);

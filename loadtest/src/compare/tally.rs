@@ -22,6 +22,7 @@ const TOLD: [(&str, &str); 3] = [("p90", "p90"), ("p99", "p99"), ("p999", "p99.9
 pub(super) struct Tally<'a> {
     options: &'a Options,
     rows: Vec<Row>,
+    environment: BTreeMap<String, String>,
     warnings: Vec<String>,
 }
 
@@ -59,7 +60,7 @@ impl<'a> Tally<'a> {
             timeline: Vec::new(),
         };
         let rows = options.subjects.iter().map(|_| row()).collect();
-        Self { options, rows, warnings: Vec::new() }
+        Self { options, rows, environment: BTreeMap::new(), warnings: Vec::new() }
     }
 
     /// The values of a block.
@@ -75,6 +76,11 @@ impl<'a> Tally<'a> {
     /// Which I/O engine a subject runs on and why.
     pub(super) fn engine(&mut self, subject: usize, engine: Option<String>) {
         self.rows[subject].engine = engine;
+    }
+
+    /// Something of the surroundings that is the same in all blocks.
+    pub(super) fn tell(&mut self, surroundings: impl IntoIterator<Item = (&'static str, String)>) {
+        self.environment.extend(surroundings.into_iter().map(|(name, text)| (name.to_owned(), text)));
     }
 
     /// What the client saw in a block.
@@ -106,7 +112,8 @@ impl<'a> Tally<'a> {
         self.warnings.extend(warnings);
     }
 
-    /// For the environment: the engine of each subject that tells it, and how the client was scheduled.
+    /// For the environment: what was told of it, the engine of each subject that tells it, and how the client was
+    /// scheduled.
     pub(super) fn told(&self) -> BTreeMap<String, String> {
         let engines =
             self.named().filter_map(|(name, row)| Some((format!("engine of {name}"), row.engine.clone()?)));
@@ -114,7 +121,8 @@ impl<'a> Tally<'a> {
         let priority = raised.map(|raised| {
             if raised { "raised" } else { "as usual: not asked for in this scenario, or refused" }
         });
-        engines.chain(priority.map(|text| ("client priority".to_owned(), text.to_owned()))).collect()
+        let client = priority.map(|text| ("client priority".to_owned(), text.to_owned()));
+        self.environment.clone().into_iter().chain(engines).chain(client).collect()
     }
 
     fn named(&self) -> impl Iterator<Item = (&'static str, &Row)> {
@@ -295,6 +303,7 @@ mod tests {
             subjects: subjects.iter().map(|name| Subject::named(name).expect("a subject")).collect(),
             base: "ringledger",
             rounds,
+            rate_per_s: None,
             duration: Duration::from_secs(5),
             build: false,
         }

@@ -64,6 +64,7 @@ static GROUPS: [(&str, &[Metric]); 4] = [
         "Cost for the server",
         &[
             metric("server.cpu_us_per_request", "CPU us/request", Better::Lower, 2),
+            metric("database.cpu_us_per_request", "database CPU us/request", Better::Lower, 2),
             metric("server.syscalls_per_request", "syscalls/request", Better::Lower, 3),
             metric("server.context_switches_per_request", "switches/request", Better::Lower, 4),
             metric("server.idle_bytes_per_connection", "bytes/idle connection", Better::Lower, 0),

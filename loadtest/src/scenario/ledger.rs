@@ -11,8 +11,6 @@ use crate::subject::{Reply, Running, Site, Wire, operator_token, request};
 
 /// Connections of `read`.
 pub(super) const READ_CONNECTIONS: usize = 64;
-/// Connections of `transfer` and `hot`: more than one commit's worth.
-pub(super) const TRANSFER_CONNECTIONS: usize = 256;
 /// Accounts of each of them.
 const ACCOUNTS: usize = 1_000;
 /// Connections that open accounts at the same time; a commit then holds several.

@@ -41,7 +41,7 @@ pub struct Observed<T> {
 }
 
 /// Sets a subject up for a scenario (which is not measured), checks that it answers as it must, and says what the
-/// load is. `rate_per_s` is that of `rate`, and of no other; without it, its ceiling is sought.
+/// load is. `rate_per_s` is for scenarios that have one, and for no other; without it, their ceiling is sought.
 pub fn prepare(
     scenario: &Scenario,
     running: &Running,
@@ -67,23 +67,28 @@ pub fn prepare(
         }
         Work::HalfOfCeiling { path, connections } => {
             let plan = closed(vec![checked(running, path)?], connections, 1);
-            match rate_per_s {
-                Some(rate_per_s) => Plan { spin: true, ..open(plan, rate_per_s) },
-                None => plan,
-            }
+            Plan { spin: rate_per_s.is_some(), ..at_rate(plan, rate_per_s) }
         }
         Work::Mixed => {
             beside = Some(closed(vec![checked(running, "/cpu?ms=20")?], HEAVY_CONNECTIONS, 1));
             open(closed(vec![checked(running, "/plaintext")?], LIGHT_CONNECTIONS, 1), LIGHT_RATE_PER_S)
         }
         Work::Read => closed(ledger::reads(running, site)?, ledger::READ_CONNECTIONS, 1),
-        Work::Transfer { hot } => Plan {
-            expected_status: 201,
-            ..closed(ledger::transfers(running, site, hot)?, ledger::TRANSFER_CONNECTIONS, 1)
-        },
+        Work::Transfer { hot, connections, tempo: _ } => {
+            let plan = closed(ledger::transfers(running, site, hot)?, connections, 1);
+            Plan { expected_status: 201, ..at_rate(plan, rate_per_s) }
+        }
         Work::Idle | Work::Start => unreachable!("{} is no load", scenario.name),
     };
     Ok(Load { main, beside })
+}
+
+/// At that rate if there is one.
+fn at_rate(plan: Plan, rate_per_s: Option<f64>) -> Plan {
+    match rate_per_s {
+        Some(rate_per_s) => open(plan, rate_per_s),
+        None => plan,
+    }
 }
 
 fn open(plan: Plan, rate_per_s: f64) -> Plan {

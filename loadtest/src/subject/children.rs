@@ -1,5 +1,5 @@
-//! The processes that were started and their scratch directories: what must be gone when the tester is, however it
-//! ends.
+//! The processes that were started, their databases and scratch directories: what must be gone when the tester is,
+//! however it ends.
 
 use std::fs;
 use std::io;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use super::Database;
 
 /// How long a subject may take to drain before it is killed. Its connections are closed by then, so a drain takes
 /// milliseconds; this bounds the wait for one that hangs.
@@ -24,18 +26,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Where directories are made: what `TMPDIR` names, else beside this program. Not the system's temporary directory, which
 /// is often memory, where a commit costs nothing.
-fn scratch_root() -> PathBuf {
+pub(super) fn scratch_root() -> PathBuf {
     let beside = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
     std::env::var_os("TMPDIR").map(PathBuf::from).or_else(beside).unwrap_or_else(std::env::temp_dir)
 }
 
-/// The processes and directories under way; shared with the thread that waits for signals.
+/// The processes, databases and directories under way; shared with the thread that waits for signals.
 #[derive(Debug, Clone, Default)]
 pub struct Children(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     processes: Vec<Child>,
+    databases: Vec<Weak<Database>>,
     scratch: Vec<Weak<TempDir>>,
 }
 
@@ -47,6 +50,19 @@ impl Children {
         state.scratch.retain(|one| one.strong_count() > 0);
         state.scratch.push(Arc::downgrade(&made));
         Ok(made)
+    }
+
+    /// Starts a database server, which ends with its last user or with this process; returns what else `start` does.
+    pub(super) fn database<T, E>(
+        &self,
+        start: impl FnOnce() -> Result<(Database, T), E>,
+    ) -> Result<(Arc<Database>, T), E> {
+        let mut state = self.lock();
+        let (started, more) = start()?;
+        let started = Arc::new(started);
+        state.databases.retain(|one| one.strong_count() > 0);
+        state.databases.push(Arc::downgrade(&started));
+        Ok((started, more))
     }
 
     /// Starts a process. No signal can come between the start and its being known here.
@@ -78,6 +94,7 @@ impl Children {
     pub fn exit(&self, code: i32) -> ! {
         let mut state = self.lock();
         end_all(&mut state.processes);
+        state.databases.iter().filter_map(Weak::upgrade).for_each(|database| database.end());
         state.scratch.iter().filter_map(Weak::upgrade).for_each(|scratch| remove(scratch.path()));
         std::process::exit(code)
     }

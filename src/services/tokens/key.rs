@@ -2,9 +2,9 @@
 //!
 //! Owns how a key is made, kept private and named. Knows nothing of tokens.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretSlice};
@@ -62,7 +62,8 @@ impl SigningKey {
         Ok(Self::from_secret(secret))
     }
 
-    /// Reads the key of a file, or makes both with mode 0600. Two programs that start at once get one key.
+    /// Reads the key of a file, or makes both with mode 0600 and what is missing of the way to it with mode 0700. Two
+    /// programs that start at once get one key.
     pub fn read_or_make(path: &Path) -> Result<Self, KeyError> {
         match make_key_file(path) {
             Ok(()) => tracing::info!(path = %path.display(), "made a new signing key"),
@@ -99,6 +100,9 @@ fn make_key_file(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
     let mut secret = [0; KEY_BYTES];
     getrandom::fill(&mut secret)?;
     let hex = const_hex::encode(secret);
@@ -116,12 +120,14 @@ mod tests {
 
     #[test]
     fn a_key_is_made_once_and_kept_private() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(KEY_FILE);
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("data");
+        let path = directory.join(KEY_FILE);
         let made = SigningKey::read_or_make(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(SigningKey::read_or_make(&path).unwrap().id(), made.id());
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+        assert_eq!(std::fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
 
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         assert!(matches!(SigningKey::read(&path), Err(KeyError::Exposed { mode: 0o644, .. })));

@@ -150,7 +150,7 @@ async fn permit_owner(app: &App, actor: Actor, owner: &Owner) -> Result<(), AppE
 }
 
 async fn own_name(app: &App, actor: Actor) -> Result<Username, AppError> {
-    let user = app.reads.run(async move |reader| reader.user(actor.id).await).await??;
+    let user = app.reads.user(actor.id).await?;
     user.map(|user| user.username).ok_or(AppError::NotFound)
 }
 
@@ -161,7 +161,7 @@ pub(super) async fn read(
     PathId(id): PathId<AccountId>,
     headers: HeaderMap,
 ) -> Result<Response, AppError> {
-    let account = app.reads.run(async move |reader| reader.account(id).await).await??;
+    let account = app.reads.account(id).await?;
     let account = account.ok_or(AppError::NotFound)?;
     if !actor.may_use(account.owner) {
         return Err(AppError::Forbidden("The account belongs to another user."));
@@ -204,7 +204,7 @@ pub(super) async fn list(
     let owner = (!user.is_operator()).then_some(user.0.id);
     // One more than wanted, to know whether there is a next page.
     let wanted = AccountQuery { owner, after, limit: rows + 1 };
-    let mut found = app.reads.run(async move |reader| reader.accounts(wanted).await).await??;
+    let mut found = app.reads.accounts(wanted).await?;
     let more = found.len() > rows as usize;
     found.truncate(rows as usize);
     let next_cursor = found.last().filter(|_| more).map(|account| account.id.to_string());

@@ -39,10 +39,9 @@ pub(super) async fn health() -> impl IntoResponse {
 
 /// GET `/ready`. The store's check is a real query.
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
-    let query = app.reads.run(async |reader| reader.head().await);
-    let store = match tokio::time::timeout(STORE_CHECK_TIMEOUT, query).await {
-        Ok(Ok(Ok(_))) => "ok",
-        Ok(Ok(Err(_)) | Err(_)) => "failed",
+    let store = match tokio::time::timeout(STORE_CHECK_TIMEOUT, app.reads.check()).await {
+        Ok(Ok(())) => "ok",
+        Ok(Err(_)) => "failed",
         Err(_) => "timed out",
     };
     let server = if app.is_draining() { "draining" } else { "ok" };

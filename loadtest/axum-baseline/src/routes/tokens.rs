@@ -35,7 +35,7 @@ pub(super) async fn issue(
         // No user has such a password, and hashing it would be paid by us.
         return Err(AppError::WrongCredentials);
     }
-    let found = app.reads.run(async move |reader| reader.credentials(&username).await).await??;
+    let found = app.reads.credentials(username).await?;
     let password = Password::from(password);
     let user = app.cpu.run(move || authenticate(found.as_ref(), &password)).await?;
     let user = user.ok_or(AppError::WrongCredentials)?;

@@ -7,9 +7,8 @@ use axum::response::{AppendHeaders, IntoResponse};
 use ringledger::models::posting::{Command, Outcome, TransferRequest};
 use ringledger::models::transfer::{Description, Reference};
 use ringledger::models::{
-    AccountId, Actor, Amount, Currency, Fingerprint, Money, Role, Terms, Timestamp, Transfer, TransferId,
+    AccountId, Amount, Currency, Fingerprint, Money, Terms, Timestamp, Transfer, TransferId,
 };
-use ringledger::store::{Reader, StoreError};
 use ringledger::telemetry::ids::uuid_v7;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -128,30 +127,12 @@ pub(super) async fn read(
     AuthUser(actor): AuthUser,
     PathId(id): PathId<TransferId>,
 ) -> Result<impl IntoResponse, AppError> {
-    let found = app.reads.run(async move |reader| visible(reader, actor, id).await).await??;
+    let found = app.reads.transfer(actor, id).await?;
     let (transfer, visible) = found.ok_or(AppError::NotFound)?;
     if !visible {
         return Err(AppError::Forbidden("The transfer is between accounts of other users."));
     }
     Ok(([NO_STORE], Json(TransferView::of(&transfer)?).into_response()))
-}
-
-/// A transfer and whether it touches an account that the actor may see.
-async fn visible(
-    reader: &Reader,
-    actor: Actor,
-    id: TransferId,
-) -> Result<Option<(Transfer, bool)>, StoreError> {
-    let Some(transfer) = reader.transfer(id).await? else { return Ok(None) };
-    if actor.role == Role::Operator {
-        return Ok(Some((transfer, true)));
-    }
-    for side in [transfer.terms.debit_account, transfer.terms.credit_account] {
-        if reader.account(side).await?.is_some_and(|account| account.owner == actor.id) {
-            return Ok(Some((transfer, true)));
-        }
-    }
-    Ok(Some((transfer, false)))
 }
 
 /// Every flaw of an order at once, then the currency, which has a code of its own.

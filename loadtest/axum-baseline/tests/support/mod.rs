@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use throwaway_postgres::{Cluster, ClusterOptions};
 
 /// How long a server may take to listen or to end. Far more than it needs, for machines that are busy building.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,44 +24,75 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     child: Child,
     address: SocketAddr,
-    data: TempDir,
+    site: Site,
     http: reqwest::blocking::Client,
 }
 
-/// The baseline under test.
-fn baseline(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_axum-baseline"));
-    command.arg("--data").arg(data);
-    command
+/// Where servers keep their ledgers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Store {
+    /// In a file of the data directory.
+    Sqlite,
+    /// In a database of their own.
+    Postgres,
 }
 
-/// A command of ringledger, which cargo puts beside the baseline.
-pub(crate) fn ringledger(data: &Path) -> Command {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_axum-baseline")).with_file_name("ringledger");
-    assert!(program.exists(), "{} is not built: cargo build -p ringledger", program.display());
-    let mut command = Command::new(program);
-    command.env_clear().arg("--data").arg(data);
-    command
+/// The cluster of all databases; its guard ends it with this process.
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(&ClusterOptions::new()).unwrap());
+
+/// The place of one empty ledger.
+struct Site {
+    data: TempDir,
+    url: Option<String>,
+}
+
+impl Site {
+    fn new(store: Store) -> Self {
+        let url = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(CLUSTER.url(&CLUSTER.database().unwrap())),
+        };
+        Self { data: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), url }
+    }
+
+    /// A program that works on it.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().arg("--data").arg(self.data.path());
+        command.envs(self.url.iter().map(|url| ("DATABASE_URL", url)));
+        command
+    }
+
+    fn baseline(&self) -> Command {
+        self.command(Path::new(env!("CARGO_BIN_EXE_axum-baseline")))
+    }
+
+    /// ringledger, which cargo puts beside the baseline.
+    fn ringledger(&self) -> Command {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_axum-baseline")).with_file_name("ringledger");
+        assert!(program.exists(), "{} is not built: cargo build -p ringledger", program.display());
+        self.command(&program)
+    }
 }
 
 impl Server {
     /// The Axum server.
-    pub(crate) fn axum(arguments: &[&str]) -> Self {
-        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let mut command = baseline(data.path());
+    pub(crate) fn axum(store: Store, arguments: &[&str]) -> Self {
+        let site = Site::new(store);
+        let mut command = site.baseline();
         command.args(["--listen", "127.0.0.1:0"]).args(arguments);
-        Self::start("axum", command, data)
+        Self::start("axum", command, site)
     }
 
     /// The server that it is compared with.
-    pub(crate) fn ringledger() -> Self {
-        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let mut command = ringledger(data.path());
+    pub(crate) fn ringledger(store: Store) -> Self {
+        let site = Site::new(store);
+        let mut command = site.ringledger();
         command.args(["serve", "--listen", "127.0.0.1:0", "--bench-endpoints"]);
-        Self::start("ringledger", command, data)
+        Self::start("ringledger", command, site)
     }
 
-    fn start(name: &'static str, mut command: Command, data: TempDir) -> Self {
+    fn start(name: &'static str, mut command: Command, site: Site) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (found, address) = mpsc::channel();
@@ -77,7 +109,7 @@ impl Server {
         let address = address.recv_timeout(PATIENCE);
         let address = address.unwrap_or_else(|_| panic!("{name} did not listen: {:?}", child.try_wait()));
         let http = reqwest::blocking::Client::builder().no_proxy().build().unwrap();
-        Self { name, child, address, data, http }
+        Self { name, child, address, site, http }
     }
 
     /// A request to be put together.
@@ -85,15 +117,14 @@ impl Server {
         self.http.request(method.parse().unwrap(), format!("http://{}{path}", self.address))
     }
 
-    /// The data directory.
-    pub(crate) fn data(&self) -> &Path {
-        self.data.path()
+    /// What a command of ringledger on this server's ledger ends with.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
+        self.site.ringledger().args(arguments).output().unwrap()
     }
 
     /// A command of ringledger on this server's ledger, which must succeed; its result.
     pub(crate) fn command(&self, arguments: &[&str]) -> String {
-        let Output { status, stdout, stderr } =
-            ringledger(self.data.path()).args(arguments).output().unwrap();
+        let Output { status, stdout, stderr } = self.output(arguments);
         assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
         String::from_utf8(stdout).unwrap().trim().to_owned()
     }

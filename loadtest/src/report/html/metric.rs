@@ -4,13 +4,14 @@ use super::number::{NONE, number, time_us};
 use crate::comparison::Interval;
 
 /// What is shown first, in this order. A metric that belongs to no head of [`DETAILS`] follows them.
-const MAIN: [(&str, &str); 16] = [
+const MAIN: [(&str, &str); 17] = [
     ("achieved_rps", "Successes a second"),
     ("heavy_rps", "Heavy requests a second"),
     ("response_us.p50", "Response time, median"),
     ("response_us.p99", "Response time, 99th percentile"),
     ("response_us.p999", "Response time, 99.9th percentile"),
     ("server.cpu_us_per_request", "Server CPU a request"),
+    ("database.cpu_us_per_request", "Database CPU a request"),
     ("server.syscalls_per_request", "System calls a request"),
     ("server.context_switches_per_request", "Context switches a request"),
     ("server.idle_bytes_per_connection", "Memory of an idle connection"),
@@ -24,7 +25,7 @@ const MAIN: [(&str, &str); 16] = [
 ];
 
 /// Heads of metrics that stand in the full table only.
-const DETAILS: [&str; 10] = [
+const DETAILS: [&str; 11] = [
     "response_us",
     "service_us",
     "pacer_late_us",
@@ -35,6 +36,7 @@ const DETAILS: [&str; 10] = [
     "client_limited",
     "client_cpu_share",
     "server",
+    "database",
 ];
 
 /// The unit of a metric, as its name tells it.

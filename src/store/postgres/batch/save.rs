@@ -1,7 +1,7 @@
 //! The second trip: writes the journal, a statement a table, and commits.
 
-use std::cell::Cell;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::ToSql;
@@ -317,7 +317,7 @@ pub(super) async fn save(
     columns: &Columns<'_>,
     dead: Option<DeadKeys>,
 ) -> Result<(), BatchError> {
-    let trip = Trip { client, failed: Cell::new(false), commits: Cell::new(false) };
+    let trip = Trip { client, failed: AtomicBool::new(false), commits: AtomicBool::new(false) };
     let Columns { head, users, opened, changed, events, transfers, entries, keys, replaced_keys } = columns;
     let dead: Vec<&(dyn ToSql + Sync)> = match &dead {
         Some(dead) => vec![&dead.oldest, &dead.before, &dead.limit],
@@ -348,7 +348,7 @@ pub(super) async fn save(
     );
     let all = [dead, replaced, users, opened, changed, events, transfers, entries, keys, head, committed];
     let told = |error| {
-        let known = !trip.commits.get() || says_what_became_of_it(&error);
+        let known = !trip.commits.load(Ordering::Relaxed) || says_what_became_of_it(&error);
         if known { BatchError::NotCommitted(error) } else { BatchError::Unknown(error) }
     };
     all.into_iter().collect::<Result<(), Error>>().map_err(told)
@@ -358,9 +358,9 @@ pub(super) async fn save(
 struct Trip<'a> {
     client: &'a ClientWrapper,
     /// Whether one failed before it was sent.
-    failed: Cell<bool>,
+    failed: AtomicBool,
     /// Whether the commit was sent.
-    commits: Cell<bool>,
+    commits: AtomicBool,
 }
 
 impl Trip<'_> {
@@ -374,14 +374,15 @@ impl Trip<'_> {
             return Ok(());
         }
         let done = self.client.execute(statement, &parameters).await;
-        self.failed.set(self.failed.get() || done.is_err());
+        self.failed.fetch_or(done.is_err(), Ordering::Relaxed);
         done.map(drop)
     }
 
     /// What could not even be sent must not be missing from what is committed.
     async fn commit(&self) -> Result<(), Error> {
-        self.commits.set(!self.failed.get());
-        self.client.batch_execute(if self.commits.get() { "commit" } else { "rollback" }).await
+        let commits = !self.failed.load(Ordering::Relaxed);
+        self.commits.store(commits, Ordering::Relaxed);
+        self.client.batch_execute(if commits { "commit" } else { "rollback" }).await
     }
 }
 
