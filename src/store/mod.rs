@@ -220,8 +220,7 @@ impl Writer {
     ) -> Result<Vec<Outcome>, StoreError> {
         match self {
             Self::Sqlite(writer) => writer.commit(commands, clock),
-            // Boxed: a batch's future has all its statements in it, and SQLite's lane would carry its size.
-            Self::Postgres(writer) => Box::pin(writer.commit(commands, clock)).await,
+            Self::Postgres(writer) => writer.commit(commands, clock).await,
         }
     }
 

@@ -110,7 +110,8 @@ impl Posting {
     pub(crate) async fn submit(&self, command: Command) -> Result<Outcome, AppError> {
         match self {
             Self::Direct(queue) => queue.submit(command).await,
-            Self::Pooled(pool) => pool.submit(command).await,
+            // Boxed: it has all statements of a transaction in it.
+            Self::Pooled(pool) => Box::pin(pool.submit(command)).await,
             Self::Lane(lane) => Ok(lane.submit(command).await?),
         }
     }

@@ -17,7 +17,7 @@ use deadpool_postgres::{
 use ringledger::models::posting::{Command, Outcome, TransferRequest};
 use ringledger::services::now;
 use ringledger::store::StoreError;
-use ringledger::store::postgres::batch::{self, Attempt};
+use ringledger::store::postgres::batch::{self, Attempt, Memory};
 use tokio_postgres::{Config, NoTls};
 
 use crate::error::AppError;
@@ -100,9 +100,10 @@ async fn start_session(client: &ClientWrapper, order: Order) -> Result<(), tokio
 /// As ringledger's store does it: what lost against another transaction is tried again.
 async fn post(session: &Session, command: &Command) -> Result<Outcome, AppError> {
     let commands = slice::from_ref(command);
+    let memory = Memory::default();
     let mut tries = 1;
     let posted = loop {
-        match batch::post(session, commands, &now, Attempt::First, || ()).await {
+        match batch::post(session, &memory, commands, &now, Attempt::First, || ()).await {
             Err(error) if error.lost_a_race() && tries < TRIES => tokio::time::sleep(PAUSE).await,
             ended => break ended,
         }

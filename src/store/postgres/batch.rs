@@ -8,8 +8,8 @@
 mod load;
 mod save;
 
-use std::cell::Cell;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::ClientWrapper;
@@ -84,14 +84,14 @@ impl From<BatchError> for StoreError {
 #[derive(Debug, Default)]
 pub struct Memory {
     warned: Warned,
-    /// No key is kept that was used before this: rows that a long-lived snapshot still sees would else be walked over
-    /// by each batch again.
-    oldest_key_use: Cell<Option<Timestamp>>,
+    /// No key is kept that was used before this, in microseconds since the Unix epoch; 0 if nothing is known. Rows that
+    /// a long-lived snapshot still sees would else be walked over by each batch again.
+    oldest_key_use: AtomicI64,
 }
 
 impl Memory {
     pub(super) fn new(warned: Warned) -> Self {
-        Self { warned, oldest_key_use: Cell::default() }
+        Self { warned, oldest_key_use: AtomicI64::new(0) }
     }
 }
 
@@ -151,9 +151,12 @@ async fn decide(
     clock: Clock<'_>,
     attempt: Attempt,
 ) -> Result<Decided, BatchError> {
-    let loaded = load::load(client, commands, memory.oldest_key_use.get()).await?;
+    let oldest = Timestamp::from_micros(memory.oldest_key_use.load(Ordering::Relaxed));
+    let loaded = load::load(client, commands, oldest.unwrap_or(Timestamp::EPOCH)).await?;
     check_clock(loaded.server_time)?;
-    memory.oldest_key_use.set(loaded.oldest_key_use.or(memory.oldest_key_use.get()));
+    if let Some(oldest) = loaded.oldest_key_use {
+        memory.oldest_key_use.store(oldest.as_micros(), Ordering::Relaxed);
+    }
     let (oldest_key_use, known_keys) = (loaded.oldest_key_use, loaded.known_keys());
     let mut books = loaded.into_books(clock());
     let decide = |command| match attempt {

@@ -68,7 +68,9 @@ impl Writer {
         let mut pauses = PAUSES.into_iter();
         let mut pause = Duration::ZERO;
         loop {
-            let error = match timeout_at(give_up, self.attempt(commands, clock, &mut attempt)).await {
+            // Boxed: it has all statements of a batch in it.
+            let error = match timeout_at(give_up, Box::pin(self.attempt(commands, clock, &mut attempt))).await
+            {
                 Ok(Ok(outcomes)) => {
                     self.down = false;
                     return Ok(outcomes);

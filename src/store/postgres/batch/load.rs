@@ -22,7 +22,7 @@ const KEYS: &str = "select user_id, key, fingerprint, used_at, seq, rejection, b
     join idempotency using (user_id, key) left join events using (seq)";
 /// The server's time, and those of the first and the last use of a key that is kept.
 const KEY_USES: &str = "select clock_timestamp(),
-    (select used_at from idempotency where used_at >= coalesce($1::timestamptz, '-infinity') order by used_at limit 1),
+    (select used_at from idempotency where used_at >= $1 order by used_at limit 1),
     (select used_at from idempotency order by used_at desc limit 1)";
 const USERS: &str = concat!(
     "select ",
@@ -68,7 +68,7 @@ impl Loaded {
 pub(super) async fn load(
     client: &ClientWrapper,
     commands: &[Command],
-    no_key_before: Option<Timestamp>,
+    no_key_before: Timestamp,
 ) -> Result<Loaded, BatchError> {
     let needs = Needs::of(commands);
     let (key_users, key_names): (Vec<_>, Vec<_>) = needs.keys.iter().cloned().unzip();
