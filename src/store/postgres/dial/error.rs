@@ -71,7 +71,7 @@ impl DialError {
         self.0.iter().map(|attempt| attempt.failure.cause()).max().unwrap_or(Cause::Unreachable)
     }
 
-    /// The error behind one that a pool with a [`Connector`](super::Connector) gave.
+    /// The error behind one that a pool with a `Connector` gave.
     pub fn behind(error: &tokio_postgres::Error) -> Option<&Self> {
         error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
     }
