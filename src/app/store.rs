@@ -11,7 +11,12 @@ use crate::store::{Location, Store, StoreError};
 
 /// Where the settings keep the ledger, for commands.
 pub fn location(settings: &Settings) -> Result<Location, AppFailure> {
-    reached_by(settings, Carrier::Tokio)
+    // A command that only reads may be pointed at a standby.
+    let location = reached_by(settings, Carrier::Tokio)?;
+    Ok(match location {
+        Location::Postgres(options) if options.target.has_several_hosts() => for_writing(options),
+        other @ (Location::Postgres(_) | Location::Sqlite { .. }) => other,
+    })
 }
 
 /// The same for a server: its cores read through what carries all else that they do.
@@ -20,7 +25,15 @@ pub(super) fn serving_location(settings: &Settings, engine: Engine) -> Result<Lo
         Engine::Uring(_) => Carrier::Ring,
         Engine::Epoll => Carrier::Tokio,
     };
-    reached_by(settings, carrier)
+    Ok(match reached_by(settings, carrier)? {
+        Location::Postgres(options) => for_writing(options),
+        other @ Location::Sqlite { .. } => other,
+    })
+}
+
+fn for_writing(mut options: Box<Options>) -> Location {
+    options.target = options.target.for_writing();
+    Location::Postgres(options)
 }
 
 fn reached_by(settings: &Settings, carrier: Carrier) -> Result<Location, AppFailure> {
@@ -35,7 +48,7 @@ fn reached_by(settings: &Settings, carrier: Carrier) -> Result<Location, AppFail
     };
     let replica = store.replica_url.as_ref().map(|url| target("store.replica_url", url)).transpose()?;
     Ok(Location::Postgres(Box::new(Options {
-        target: target("store.url", url)?.for_writing(),
+        target: target("store.url", url)?,
         replica,
         carrier,
         connections_per_core: store.connections_per_core,

@@ -172,6 +172,11 @@ impl Target {
         self.session
     }
 
+    /// Whether there is more than one host.
+    pub fn has_several_hosts(&self) -> bool {
+        self.shared.hosts.len() > 1
+    }
+
     /// What each host gets of a time in which the last one, too, must have been asked: the first may be silent.
     pub(super) fn share_of(&self, limit: Duration) -> Duration {
         let passes = self.session.passes().len();
