@@ -167,8 +167,18 @@ fn a_commit_that_is_still_under_way_is_neither_repeated_nor_given_up() {
 /// primary sees and no standby has. What is found so is not acknowledged either.
 #[test]
 fn a_commit_that_is_seen_before_a_standby_has_it_is_not_acknowledged() {
+    interrupted_while_it_waits("seen-early", "pg_terminate_backend");
+}
+
+/// Postgres answers COMMIT with success, and a warning, when its wait for the standby is cancelled.
+#[test]
+fn a_commit_whose_wait_for_a_standby_is_cancelled_is_not_acknowledged() {
+    interrupted_while_it_waits("cancelled", "pg_cancel_backend");
+}
+
+fn interrupted_while_it_waits(key: &str, interrupt: &str) {
     let pair = Pair::new();
-    let order = payment("seen-early");
+    let order = payment(key);
     pair.standby.pause();
     thread::scope(|scope| {
         let (address, request) = (pair.server.address(), pair.books.request(&order));
@@ -178,7 +188,7 @@ fn a_commit_that_is_seen_before_a_standby_has_it_is_not_acknowledged() {
             sessions if sessions.is_empty() => Err("no commit waits".to_owned()),
             _ => Ok(()),
         });
-        pair.primary.query("postgres", &format!("select pg_terminate_backend(pid) {waits}")).unwrap();
+        pair.primary.query("postgres", &format!("select {interrupt}(pid) {waits}")).unwrap();
         let (reply, after) = caller.join().unwrap();
         assert_unavailable(&reply);
         assert_in_time(after);

@@ -91,6 +91,41 @@ fn a_database_without_a_connection_left() {
     );
 }
 
+/// As one that was a primary and is a standby now: reads are answered, but a load balancer must look elsewhere.
+#[test]
+fn a_database_that_takes_no_writes() {
+    let cluster = new_cluster(&[]);
+    let (server, books) = on(&cluster);
+    let order = payment("read-only");
+    cluster.set("default_transaction_read_only", "on").unwrap();
+    wait_for_ready(&server, 503, UNREADY_WITHIN + LATE);
+    let (reply, after) = ask(server.address(), &books.request(&order));
+    assert_unavailable(&reply);
+    assert_in_time(after);
+    cluster.set("default_transaction_read_only", "off").unwrap();
+    wait_for_ready(&server, 200, RECOVERED_WITHIN + LATE);
+    settle(&server, &books, &order);
+    server.verify(None);
+}
+
+/// Whoever asks `/ready` gives up soon; what they asked for must not be waited for when they have.
+#[test]
+fn probes_during_an_outage_hold_nobody_up() {
+    let Line { proxy, server, books } = Line::new();
+    let order = payment("behind-probes");
+    proxy.stall();
+    let probes: Vec<_> = (0..2 * CALLERS).map(|_| Request::get("/ready")).collect();
+    for (reply, _) in ask_all(server.address(), &probes) {
+        assert_eq!(reply.status, 503, "{reply:?}");
+    }
+    let (reply, after) = ask(server.address(), &books.request(&order));
+    assert_unavailable(&reply);
+    assert_in_time(after);
+    proxy.pass();
+    wait_for_ready(&server, 200, RECOVERED_WITHIN + LATE);
+    settle(&server, &books, &order);
+}
+
 /// Takes every connection there is, those of the server among them.
 fn take_all_connections(cluster: &Cluster, all: usize) -> Vec<Client> {
     let ours = "select pg_terminate_backend(pid) from pg_stat_activity where datname like 'test%'";
