@@ -30,6 +30,7 @@ struct Readiness {
 struct Checks {
     server: &'static str,
     store: &'static str,
+    reads: &'static str,
 }
 
 /// GET `/health`. Touches nothing else.
@@ -37,7 +38,7 @@ pub(super) async fn health() -> impl IntoResponse {
     ([NO_STORE], Json(Health { status: "ok" }))
 }
 
-/// GET `/ready`. The store's check is a real query.
+/// GET `/ready`. The store's check is a real query on the way of the reads, so it stands for both.
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
     let store = match tokio::time::timeout(STORE_CHECK_TIMEOUT, app.reads.check()).await {
         Ok(Ok(())) => "ok",
@@ -48,7 +49,7 @@ pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
     let ready = server == "ok" && store == "ok";
     let (code, status) =
         if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
-    (code, [NO_STORE], Json(Readiness { status, checks: Checks { server, store } }))
+    (code, [NO_STORE], Json(Readiness { status, checks: Checks { server, store, reads: store } }))
 }
 
 /// GET `/metrics`.
