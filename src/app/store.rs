@@ -11,12 +11,9 @@ use crate::store::{Location, Store, StoreError};
 
 /// Where the settings keep the ledger, for commands.
 pub fn location(settings: &Settings) -> Result<Location, AppFailure> {
-    // A command that only reads may be pointed at a standby.
-    let location = reached_by(settings, Carrier::Tokio)?;
-    Ok(match location {
-        Location::Postgres(options) if options.target.has_several_hosts() => for_writing(options),
-        other @ (Location::Postgres(_) | Location::Sqlite { .. }) => other,
-    })
+    // One that only reads may be pointed at a standby.
+    let for_command = |target: Target| if target.has_several_hosts() { target.for_writing() } else { target };
+    reached_by(settings, Carrier::Tokio, for_command)
 }
 
 /// The same for a server: its cores read through what carries all else that they do.
@@ -25,18 +22,14 @@ pub(super) fn serving_location(settings: &Settings, engine: Engine) -> Result<Lo
         Engine::Uring(_) => Carrier::Ring,
         Engine::Epoll => Carrier::Tokio,
     };
-    Ok(match reached_by(settings, carrier)? {
-        Location::Postgres(options) => for_writing(options),
-        other @ Location::Sqlite { .. } => other,
-    })
+    reached_by(settings, carrier, Target::for_writing)
 }
 
-fn for_writing(mut options: Box<Options>) -> Location {
-    options.target = options.target.for_writing();
-    Location::Postgres(options)
-}
-
-fn reached_by(settings: &Settings, carrier: Carrier) -> Result<Location, AppFailure> {
+fn reached_by(
+    settings: &Settings,
+    carrier: Carrier,
+    purpose: impl FnOnce(Target) -> Target,
+) -> Result<Location, AppFailure> {
     let store = &settings.store;
     let Some(url) = &store.url else {
         if store.replica_url.is_some() {
@@ -48,7 +41,7 @@ fn reached_by(settings: &Settings, carrier: Carrier) -> Result<Location, AppFail
     };
     let replica = store.replica_url.as_ref().map(|url| target("store.replica_url", url)).transpose()?;
     Ok(Location::Postgres(Box::new(Options {
-        target: target("store.url", url)?,
+        target: purpose(target("store.url", url)?),
         replica,
         carrier,
         connections_per_core: store.connections_per_core,

@@ -93,6 +93,11 @@ impl Memory {
     pub(super) fn new(warned: Warned) -> Self {
         Self { warned, oldest_key_use: AtomicI64::new(0) }
     }
+
+    /// Whether a commit counts: only if the server has not warned since warnings were last taken.
+    fn confirmed(&self) -> Result<(), BatchError> {
+        if self.warned.take() { Err(BatchError::Unconfirmed) } else { Ok(()) }
+    }
 }
 
 /// Decides and stores a batch. `clock` is read once the head is locked. When this returns `Ok`, the outcomes are on
@@ -132,7 +137,8 @@ pub async fn post(
     sends_commit();
     memory.warned.take();
     save::save(client, &statements, &columns, dead).await?;
-    if memory.warned.take() { Err(BatchError::Unconfirmed) } else { Ok(outcomes) }
+    memory.confirmed()?;
+    Ok(outcomes)
 }
 
 /// A batch that is decided and not yet written.
@@ -190,7 +196,7 @@ fn check_clock(server_time: SystemTime) -> Result<(), StoreError> {
 async fn confirm(client: &ClientWrapper, memory: &Memory) -> Result<(), BatchError> {
     memory.warned.take();
     client.batch_execute("commit").await?;
-    if memory.warned.take() { Err(BatchError::Unconfirmed) } else { Ok(()) }
+    memory.confirmed()
 }
 
 /// Ends a transaction that wrote nothing. On a connection that is lost there is none.

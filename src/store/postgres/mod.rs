@@ -9,7 +9,7 @@ mod convert;
 mod dial;
 mod pool;
 mod reader;
-mod rows;
+pub mod rows;
 mod schema;
 mod target;
 mod tls;

@@ -1,7 +1,6 @@
 //! Queries of one core.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
@@ -182,50 +181,34 @@ impl Reader {
         sql: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let shared = pool.any().await?;
-        match self.ask(shared.client(), sql, parameters).await {
-            Some(Err(error)) if error.is_closed() || error.code().is_some_and(super::ends_session) => {
-                pool.give_up(&shared);
-                // Or its place in the pool would be taken until the wait for another is over.
-                drop(shared);
-                let another = pool.any().await?;
-                self.answer(pool, &another, sql, parameters).await
+        let mut repeated = false;
+        loop {
+            let shared = pool.any().await?;
+            match timeout(self.statement_timeout, ask(shared.client(), sql, parameters)).await {
+                Ok(Err(error)) if !repeated && has_ended(&error) => {
+                    pool.give_up(&shared);
+                    repeated = true;
+                }
+                Ok(answer) => return Ok(answer?),
+                // Whoever waits behind such an answer would wait as long, so nobody is sent there any more.
+                Err(_) => {
+                    pool.give_up(&shared);
+                    return Err(StoreError::Unavailable("the database took too long for a query".into()));
+                }
             }
-            Some(answer) => Ok(answer?),
-            None => Err(Self::too_slow(pool, &shared)),
         }
     }
+}
 
-    async fn answer(
-        &self,
-        pool: &CorePool,
-        shared: &Arc<super::pool::Shared>,
-        sql: &'static str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, StoreError> {
-        match self.ask(shared.client(), sql, parameters).await {
-            Some(answer) => Ok(answer?),
-            None => Err(Self::too_slow(pool, shared)),
-        }
-    }
+async fn ask(
+    client: &ClientWrapper,
+    sql: &'static str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Error> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query(&statement, parameters).await
+}
 
-    /// The answer, unless it takes too long.
-    async fn ask(
-        &self,
-        client: &ClientWrapper,
-        sql: &'static str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Option<Result<Vec<Row>, Error>> {
-        let rows = async {
-            let statement = client.prepare_cached(sql).await?;
-            client.query(&statement, parameters).await
-        };
-        timeout(self.statement_timeout, rows).await.ok()
-    }
-
-    /// Whoever waits behind such an answer would wait as long, so nobody is sent there any more.
-    fn too_slow(pool: &CorePool, shared: &Arc<super::pool::Shared>) -> StoreError {
-        pool.give_up(shared);
-        StoreError::Unavailable("the database took too long for a query".into())
-    }
+fn has_ended(error: &Error) -> bool {
+    error.is_closed() || error.code().is_some_and(super::ends_session)
 }

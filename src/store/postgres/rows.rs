@@ -1,4 +1,5 @@
-//! Rows as the queries of this store find them, by the places of [`crate::store::columns`].
+//! Rows as the queries of this store find them: each function wants its columns in the order of the tables' documented
+//! interface, as `store/columns.rs` has them.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -9,11 +10,12 @@ use crate::models::{Account, Head, Terms, Transfer, User};
 use crate::store::StoreError;
 
 /// A column's value. One that cannot be read was never written by us.
-pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, place: usize) -> Result<T, StoreError> {
+pub fn get<'a, T: FromSql<'a>>(row: &'a Row, place: usize) -> Result<T, StoreError> {
     row.try_get(place).map_err(|error| StoreError::Corrupt(super::detail(&error)))
 }
 
-pub(super) fn account(row: &Row) -> Result<Account, StoreError> {
+/// An account, from the columns of `accounts`.
+pub fn account(row: &Row) -> Result<Account, StoreError> {
     Ok(Account {
         id: get(row, 0)?,
         owner: get(row, 1)?,
@@ -27,7 +29,8 @@ pub(super) fn account(row: &Row) -> Result<Account, StoreError> {
     })
 }
 
-pub(super) fn transfer(row: &Row) -> Result<Transfer, StoreError> {
+/// A transfer, from the columns of `transfers`.
+pub fn transfer(row: &Row) -> Result<Transfer, StoreError> {
     Ok(Transfer {
         id: get(row, 0)?,
         seq: unsigned(get(row, 1)?),
@@ -62,7 +65,8 @@ pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
     })
 }
 
-pub(super) fn user(row: &Row) -> Result<User, StoreError> {
+/// A user, from id, name, role and time.
+pub fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User { id: get(row, 0)?, username: get(row, 1)?, role: get(row, 2)?, created_at: get(row, 3)? })
 }
 

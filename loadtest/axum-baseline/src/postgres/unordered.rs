@@ -13,12 +13,13 @@ use ringledger::models::posting::{
 };
 use ringledger::models::{Account, Event, Head, IdempotencyKey, Timestamp, Transfer, UserId};
 use ringledger::services::now;
+use ringledger::store::StoreError;
+use ringledger::store::postgres::rows;
 use serde_json::json;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
-use super::queries::{account, get};
 use crate::error::AppError;
 
 /// Made beside ringledger's tables.
@@ -65,6 +66,12 @@ impl From<Error> for Failed {
     }
 }
 
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Ended(error.into())
+    }
+}
+
 impl From<AppError> for Failed {
     fn from(error: AppError) -> Self {
         Self::Ended(error)
@@ -106,11 +113,11 @@ async fn load(client: &ClientWrapper, request: &TransferRequest) -> Result<Books
         client.query_one(&seq, &[]),
     );
     begun?;
-    let before = get::<i64>(&seq?, 0)?.unsigned_abs() - 1;
+    let before = rows::get::<i64>(&seq?, 0)?.unsigned_abs() - 1;
     let head = Head { seq: before, hash: ChainHash::from_bytes([0; 32]), at: Timestamp::EPOCH };
     let mut books = Books::new(head, None, now());
     for row in &accounts? {
-        books.load_account(account(row)?);
+        books.load_account(rows::account(row)?);
     }
     if let Some(row) = key? {
         books.load_key(request.actor.id, request.key.clone(), record(&row)?);
@@ -120,7 +127,7 @@ async fn load(client: &ClientWrapper, request: &TransferRequest) -> Result<Books
 
 fn record(row: &Row) -> Result<KeyRecord, AppError> {
     let strange = || strange("a key has an outcome");
-    let outcome = match (get::<Option<&[u8]>>(row, 2)?, get::<Option<&str>>(row, 3)?) {
+    let outcome = match (rows::get::<Option<&[u8]>>(row, 2)?, rows::get::<Option<&str>>(row, 3)?) {
         (Some(body), _) => {
             let made = Event::decode(body).ok().and_then(|event| event.created_transfer());
             KeyOutcome::Transfer(made.ok_or_else(strange)?.into())
@@ -131,7 +138,7 @@ fn record(row: &Row) -> Result<KeyRecord, AppError> {
         }
         (None, None) => return Err(strange()),
     };
-    Ok(KeyRecord { fingerprint: get(row, 0)?, used_at: get(row, 1)?, outcome })
+    Ok(KeyRecord { fingerprint: rows::get(row, 0)?, used_at: rows::get(row, 1)?, outcome })
 }
 
 /// Writes the transfer with all that belongs to it, or the refusal of one, and commits.

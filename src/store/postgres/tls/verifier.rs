@@ -26,6 +26,18 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
+    /// A signature by a key that nobody vouches for proves nothing, and certificates of the old kind, which
+    /// rustls cannot parse, would fail here.
+    fn signature(
+        &self,
+        verify: impl FnOnce() -> Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        match self.verification {
+            Verification::Nothing => Ok(HandshakeSignatureValid::assertion()),
+            Verification::Chain | Verification::ChainAndName => verify(),
+        }
+    }
+
     fn verify_chain(
         &self,
         parsed: &ParsedCertificate<'_>,
@@ -99,20 +111,13 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    /// A signature by a key that nobody vouches for proves nothing, and certificates of the old kind, which
-    /// rustls cannot parse, would fail here.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.verification {
-            Verification::Nothing => Ok(HandshakeSignatureValid::assertion()),
-            Verification::Chain | Verification::ChainAndName => {
-                verify_tls12_signature(message, certificate, signature, &self.algorithms)
-            }
-        }
+        self.signature(|| verify_tls12_signature(message, certificate, signature, &self.algorithms))
     }
 
     fn verify_tls13_signature(
@@ -121,12 +126,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match self.verification {
-            Verification::Nothing => Ok(HandshakeSignatureValid::assertion()),
-            Verification::Chain | Verification::ChainAndName => {
-                verify_tls13_signature(message, certificate, signature, &self.algorithms)
-            }
-        }
+        self.signature(|| verify_tls13_signature(message, certificate, signature, &self.algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
