@@ -198,9 +198,10 @@ impl Ledger {
         Command::Transfer(TransferRequest {
             actor: Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
             key: Uuid::now_v7().to_string().parse().expect("a key"),
-            fingerprint: Fingerprint::of_transfer(&terms),
+            fingerprint: Fingerprint::of_transfer(&terms, None),
             id: TransferId::from_uuid(Uuid::now_v7()),
             terms,
+            hold: None,
             request_id: "bench".into(),
         })
     }

@@ -12,7 +12,7 @@ use crate::services::accounts::NewAccount;
 use crate::store::EntryQuery;
 use crate::web::call::Call;
 use crate::web::conditional::ETag;
-use crate::web::invalid::Flaws;
+use crate::web::invalid::{Flaws, Pointer};
 use crate::web::json::Text;
 use crate::web::page::List;
 use crate::web::reply::Reply;
@@ -182,7 +182,7 @@ fn checked(body: &Opening<'_>, actor: Actor) -> Result<NewAccount, AppError> {
         flaws.note("min_balance", "must be 0 or less, or null for no bound");
     }
     flaws.none()?;
-    let currency = body.currency.parse().map_err(|_| AppError::CurrencyUnknown)?;
+    let currency = body.currency.parse().map_err(|_| AppError::CurrencyUnknown(Pointer::root()))?;
     Ok(NewAccount { currency, name, owner, min_balance })
 }
 

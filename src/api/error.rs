@@ -4,15 +4,17 @@
 //! request's span names the request.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::models::posting::{Rejection, Side};
+use super::transfers::Items;
+use crate::models::posting::{BatchOutcome, Refusal, Rejection, Side};
 use crate::runtime::PoolError;
 use crate::services::{LaneError, ServiceError};
 use crate::store::StoreError;
-use crate::web::invalid::Invalid;
+use crate::web::invalid::{Invalid, Pointer};
 use crate::web::json::{BodyError, EncodeError};
 use crate::web::problem::Problem;
 use crate::web::reply::Reply;
@@ -88,7 +90,10 @@ pub enum AppError {
     IdempotencyKeyReused,
     /// The code is not in ISO 4217.
     #[error("unknown currency")]
-    CurrencyUnknown,
+    CurrencyUnknown(
+        /// The object whose member it is.
+        Pointer,
+    ),
     /// The owner of an account to be does not exist.
     #[error("no such owner")]
     UserNotFound,
@@ -100,6 +105,14 @@ pub enum AppError {
         /// The request that was first told so.
         request_id: Box<str>,
         /// Whether that was an earlier one.
+        replayed: bool,
+    },
+    /// An atomic batch of which something was refused, now or when its key was first used.
+    #[error("batch refused")]
+    BatchRefused {
+        /// What became of each transfer.
+        batch: Arc<BatchOutcome>,
+        /// Whether that was an earlier request.
         replayed: bool,
     },
     /// Fields or head beyond their bounds.
@@ -132,6 +145,13 @@ impl AppError {
                 let problem = Problem::new(status, code, title, rejection_detail(&rejection));
                 mark_replayed(problem.into_reply(&request_id), replayed)
             }
+            Self::BatchRefused { batch, replayed } => {
+                let problem = Self::BatchRefused { batch: Arc::clone(&batch), replayed }.into_problem();
+                match problem.with_extension("results", &Items(&batch)) {
+                    Ok(problem) => mark_replayed(problem.into_reply(&batch.request_id), replayed),
+                    Err(error) => Self::from(error).into_reply(request_id),
+                }
+            }
             other => other.into_problem().into_reply(request_id),
         }
     }
@@ -157,8 +177,9 @@ impl AppError {
         let problem = Problem::new(status, code, title, self.detail());
         match self {
             Self::Invalid(invalid) => problem.with_errors(invalid),
-            Self::CurrencyUnknown => {
-                problem.with_errors(Invalid::member("currency", "must be an ISO 4217 code such as EUR"))
+            Self::CurrencyUnknown(object) => {
+                let pointer = object.member("currency");
+                problem.with_errors(Invalid::at(pointer, "must be an ISO 4217 code such as EUR"))
             }
             Self::UserNotFound => {
                 problem.with_errors(Invalid::member("owner", "must be the id or the name of a user"))
@@ -196,9 +217,10 @@ impl AppError {
             Self::ExpectationFailed => (S::EXPECTATION_FAILED, "expectation_failed", "Expectation failed"),
             Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request"),
             Self::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key reused"),
-            Self::CurrencyUnknown => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
+            Self::CurrencyUnknown(_) => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
+            Self::BatchRefused { .. } => (S::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -218,6 +240,7 @@ impl AppError {
             Self::PayloadTooLarge(limit) => return format!("The body is longer than {limit} bytes.").into(),
             Self::UriTooLong(limit) => return format!("The target is longer than {limit} bytes.").into(),
             Self::Rejected { rejection, .. } => return rejection_detail(rejection),
+            Self::BatchRefused { .. } => "A transfer was refused, so none was made; see results.",
             Self::BodyBroken => "The body broke off.",
             Self::IdempotencyKeyMissing => "Send an Idempotency-Key of 1 to 255 visible ASCII characters.",
             Self::Unauthenticated { presented: true } => "The token is not valid; it may have expired.",
@@ -232,7 +255,7 @@ impl AppError {
             Self::ExpectationFailed => "The only expectation met here is 100-continue.",
             Self::Invalid(_) => "The request is not valid; see errors.",
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
-            Self::CurrencyUnknown => "The currency is not an ISO 4217 code such as EUR.",
+            Self::CurrencyUnknown(_) => "The currency is not an ISO 4217 code such as EUR.",
             Self::UserNotFound => "The owner is no user of this ledger.",
             Self::HeadersTooLarge => "The request has too many header fields, or too long ones.",
             Self::Internal(_) => {
@@ -254,14 +277,36 @@ type Row = (StatusCode, &'static str, &'static str);
 
 #[rustfmt::skip] // one line a row
 fn rejection_row(rejection: &Rejection) -> Row {
-    let (code, title) = match rejection {
-        Rejection::SameAccount => ("same_account", "Same account"),
-        Rejection::AccountNotFound { .. } => ("account_not_found", "Account not found"),
-        Rejection::CurrencyMismatch { .. } => ("currency_mismatch", "Currency mismatch"),
-        Rejection::InsufficientFunds { .. } => ("insufficient_funds", "Insufficient funds"),
-        Rejection::BalanceOverflow { .. } => ("balance_overflow", "Balance overflow"),
-    };
-    (StatusCode::UNPROCESSABLE_ENTITY, code, title)
+    use StatusCode as S;
+    match rejection {
+        Rejection::SameAccount => (S::UNPROCESSABLE_ENTITY, "same_account", "Same account"),
+        Rejection::AccountNotFound { .. } => (S::UNPROCESSABLE_ENTITY, "account_not_found", "Account not found"),
+        Rejection::CurrencyMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "currency_mismatch", "Currency mismatch"),
+        Rejection::InsufficientFunds { .. } => (S::UNPROCESSABLE_ENTITY, "insufficient_funds", "Insufficient funds"),
+        Rejection::BalanceOverflow { .. } => (S::UNPROCESSABLE_ENTITY, "balance_overflow", "Balance overflow"),
+        Rejection::TransferNotPending { .. } => (S::CONFLICT, "transfer_not_pending", "Transfer not pending"),
+        Rejection::AmountExceedsPending { .. } => (S::UNPROCESSABLE_ENTITY, "amount_exceeds_pending", "Amount exceeds pending"),
+        Rejection::TransferNotPosted { .. } => (S::CONFLICT, "transfer_not_posted", "Transfer not posted"),
+        Rejection::NotReversible => (S::CONFLICT, "not_reversible", "Not reversible"),
+        Rejection::AlreadyReversed => (S::CONFLICT, "already_reversed", "Already reversed"),
+    }
+}
+
+/// The problem of a batch's item.
+pub(super) fn refusal_problem(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Rejected(rejection) => {
+            let (status, code, title) = rejection_row(rejection);
+            Problem::new(status, code, title, rejection_detail(rejection))
+        }
+        Refusal::Forbidden => {
+            AppError::Forbidden("The debit account belongs to another user.").into_problem()
+        }
+        Refusal::Aborted => {
+            let detail = "The batch is atomic, and another of its transfers was refused.";
+            Problem::new(StatusCode::FAILED_DEPENDENCY, "batch_aborted", "Batch aborted", detail)
+        }
+    }
 }
 
 fn rejection_detail(rejection: &Rejection) -> Cow<'static, str> {
@@ -281,6 +326,14 @@ fn rejection_detail(rejection: &Rejection) -> Cow<'static, str> {
         Rejection::BalanceOverflow { side } => {
             format!("The balance of the {} account would leave its range.", name(side)).into()
         }
+        Rejection::TransferNotPending { status } | Rejection::TransferNotPosted { status } => {
+            format!("The transfer is {}.", status.as_str()).into()
+        }
+        Rejection::AmountExceedsPending { pending } => {
+            format!("The transfer holds {} minor units.", pending.money()).into()
+        }
+        Rejection::NotReversible => "The transfer is a reversal itself.".into(),
+        Rejection::AlreadyReversed => "The transfer was reversed before; see its reversed_by.".into(),
     }
 }
 

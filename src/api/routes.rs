@@ -30,6 +30,10 @@ pub enum BodyRule {
     None,
     /// JSON, at most `limits.body_bytes` long.
     Json,
+    /// The same, or none.
+    OptionalJson,
+    /// JSON, at most `limits.batch_body_bytes` long. Few of these are under way at once.
+    BatchJson,
 }
 
 /// A handler's future.
@@ -82,7 +86,7 @@ pub fn router(bench_endpoints: bool) -> Router<Route> {
 }
 
 fn rows(bench_endpoints: bool) -> Vec<Row> {
-    use BodyRule::{Json, None};
+    use BodyRule::{BatchJson, Json, None, OptionalJson};
     let get = Method::GET;
     let post = Method::POST;
     #[rustfmt::skip] // one line a row
@@ -95,6 +99,10 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
         (get.clone(), "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
         (post.clone(), "/api/v1/transfers", Json, JSON, user!(transfers::create)),
+        (post.clone(), "/api/v1/transfers/batch", BatchJson, JSON, user!(transfers::create_batch)),
+        (post.clone(), "/api/v1/transfers/{id}/post", OptionalJson, JSON, user!(transfers::post)),
+        (post.clone(), "/api/v1/transfers/{id}/reverse", OptionalJson, JSON, user!(transfers::reverse)),
+        (post.clone(), "/api/v1/transfers/{id}/void", OptionalJson, JSON, user!(transfers::void)),
         (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
         (get.clone(), "/metrics", None, METRICS, Endpoint::Now(metrics::scrape)),

@@ -36,7 +36,7 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 29] = [
+const BOUNDS: [Bound; 31] = [
     bound("server.backlog", 1, 65_535, "connections"),
     bound("server.accept_back_off_ms", 1, 10_000, "ms"),
     bound("store.connections_per_core", 1, 64, "connections"),
@@ -61,6 +61,8 @@ const BOUNDS: [Bound; 29] = [
     bound("limits.write_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("limits.request_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("limits.lane_queue", 1, 1_048_576, "commands"),
+    bound("limits.batch_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
+    bound("limits.batches_per_core", 1, 1024, "batches"),
     bound("limits.lane_batch", 1, 65_536, "commands"),
     bound("limits.cpu_queue", 1, 65_536, "jobs"),
     bound("limits.in_flight_per_core", 1, 1_000_000, "requests"),

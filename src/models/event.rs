@@ -148,6 +148,22 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The transfer that this event is about, as it was after it. `made` is that transfer as it was at any time.
+    pub fn transfer_after(&self, made: &Transfer) -> Transfer {
+        let ended =
+            |status, posted_amount| Transfer { status, posted_amount, reversed_by: None, ..made.clone() };
+        match &self.kind {
+            EventKind::Created(_) | EventKind::Reversed { .. } => {
+                self.created_transfer().unwrap_or_else(|| made.clone())
+            }
+            EventKind::Posted { amount } => ended(TransferStatus::Posted, Some(*amount)),
+            EventKind::Voided => ended(TransferStatus::Voided, None),
+            EventKind::Expired => ended(TransferStatus::Expired, None),
+        }
+    }
+}
+
 fn encode_creation(to: &mut Encoder, creation: &Creation) {
     to.terms(&creation.terms);
     to.byte(u8::from(creation.pending));

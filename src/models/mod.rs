@@ -24,5 +24,5 @@ pub use idempotency::{Fingerprint, IdempotencyKey};
 pub use money::{Amount, Money};
 pub use text::Text;
 pub use time::Timestamp;
-pub use transfer::{Terms, Transfer, TransferStatus};
+pub use transfer::{Hold, Terms, Transfer, TransferStatus};
 pub use user::{Actor, Role, User, Username};

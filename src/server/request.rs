@@ -87,6 +87,8 @@ pub struct Exchanges {
     /// What this core counts.
     pub(super) metrics: CoreMetrics,
     closing: Cell<bool>,
+    /// Batches under way.
+    batches: Cell<usize>,
     known_host: KnownHost,
     /// Turns of the worker's loop.
     pub(super) turns: Turns,
@@ -103,6 +105,7 @@ impl Exchanges {
             access,
             metrics,
             closing: Cell::new(false),
+            batches: Cell::new(0),
             known_host: KnownHost::default(),
             turns: Turns::default(),
             parking: Parking::default(),
@@ -192,6 +195,7 @@ impl Exchanges {
             Endpoint::Now(_) | Endpoint::Public(_) => None,
         };
         check_accept(record, route)?;
+        let _batch = self.admit_batch(route)?;
         let body = self.body(head, route, body).await?;
         self.handle(route, user, call(head, params, body, record.id)).await
     }
@@ -229,15 +233,28 @@ impl Exchanges {
         }
     }
 
-    async fn body(&self, head: &Parts, route: &Route, body: &mut Arriving) -> Result<Bytes, AppError> {
+    /// A place among the batches under way, which a route needs that takes one.
+    fn admit_batch(&self, route: &Route) -> Result<Option<BatchPlace<'_>>, AppError> {
         match route.body {
-            BodyRule::None => Ok(Bytes::new()),
-            BodyRule::Json if !is_plain_json(&head.headers) => Err(AppError::UnsupportedMediaType),
-            BodyRule::Json => {
-                let allowed = Duration::from_millis(self.limits.body_timeout_ms);
-                body.collect(self.limits.body_bytes, allowed).await
+            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => Ok(None),
+            BodyRule::BatchJson if self.batches.get() >= self.limits.batches_per_core => {
+                Err(AppError::Overloaded("Too many batches are under way."))
             }
+            BodyRule::BatchJson => Ok(Some(BatchPlace::take(&self.batches))),
         }
+    }
+
+    async fn body(&self, head: &Parts, route: &Route, body: &mut Arriving) -> Result<Bytes, AppError> {
+        let bound_bytes = match route.body {
+            BodyRule::None => return Ok(Bytes::new()),
+            BodyRule::OptionalJson if body.has_ended() => return Ok(Bytes::new()),
+            BodyRule::Json | BodyRule::OptionalJson => self.limits.body_bytes,
+            BodyRule::BatchJson => self.limits.batch_body_bytes,
+        };
+        if !is_plain_json(&head.headers) {
+            return Err(AppError::UnsupportedMediaType);
+        }
+        body.collect(bound_bytes, Duration::from_millis(self.limits.body_timeout_ms)).await
     }
 
     /// Runs the handler within the request's deadline; its panic is this request's alone.
@@ -254,7 +271,10 @@ impl Exchanges {
         let guarded = poll_fn(|cx| {
             contained(|| handler.as_mut().poll(cx)).unwrap_or_else(|error| Poll::Ready(Err(error)))
         });
-        let deadline = Duration::from_millis(self.limits.request_timeout_ms);
+        let deadline = Duration::from_millis(match route.body {
+            BodyRule::BatchJson => self.limits.batch_timeout_ms,
+            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.limits.request_timeout_ms,
+        });
         tokio::time::timeout(deadline, guarded).await.unwrap_or(Err(AppError::DeadlinePassed))
     }
 
@@ -283,6 +303,22 @@ impl Exchanges {
 fn name(response: &mut Response<ReplyBody>, id: HeaderValue, fields: HeaderMap) {
     reply::recycle(fields);
     response.headers_mut().insert(REQUEST_ID, id);
+}
+
+/// A place among the batches under way of a core; given back when dropped.
+struct BatchPlace<'a>(&'a Cell<usize>);
+
+impl<'a> BatchPlace<'a> {
+    fn take(under_way: &'a Cell<usize>) -> Self {
+        under_way.set(under_way.get() + 1);
+        Self(under_way)
+    }
+}
+
+impl Drop for BatchPlace<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// What a head asks for.

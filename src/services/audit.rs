@@ -232,7 +232,7 @@ fn check_currencies(event: &Event, creation: &Creation, stored: &StoredEvent) ->
 fn check_key(event: &Event, creation: &Creation, stored: Option<StoredKey>) -> Result<(), AuditError> {
     let used = StoredKey {
         seq: Some(event.seq),
-        fingerprint: Fingerprint::of_transfer(&creation.terms),
+        fingerprint: Fingerprint::of_transfer(&creation.terms, None),
         used_at: event.at,
     };
     if stored == Some(used) {

@@ -232,6 +232,14 @@ impl Writer {
         }
     }
 
+    /// When the first hold with a time limit ends.
+    pub async fn next_expiry(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        match self {
+            Self::Sqlite(writer) => writer.next_expiry(),
+            Self::Postgres(writer) => writer.next_expiry().await,
+        }
+    }
+
     /// Ends the work in order.
     pub fn close(self) -> Result<(), StoreError> {
         match self {

@@ -20,7 +20,7 @@ use crate::models::{
 use crate::store::StoreError;
 use crate::store::audit::{RowCounts, Source, StoredEvent, StoredKey, in_row};
 use crate::store::columns::{account_columns, entry_columns, head_query, transfer_columns};
-use crate::store::keys::read_rejection;
+use crate::store::keys;
 
 /// Rows that are held at once: the bound of the walk's memory.
 const PAGE_ROWS: i64 = 1_000;
@@ -50,8 +50,8 @@ const ENTRIES: &str = concat!(
     entry_columns!(),
     " from entries where account_id = $1 and seq > $2 order by seq limit $3"
 );
-const REJECTIONS: &str = "select user_id, key, rejection from idempotency
-    where rejection is not null and ($1::uuid is null or (user_id, key) > ($1, $2)) order by user_id, key limit $3";
+const REJECTIONS: &str = "select user_id, key, outcome from idempotency
+    where outcome is not null and ($1::uuid is null or (user_id, key) > ($1, $2)) order by user_id, key limit $3";
 
 /// Opens the view, without time limits that a server may set: an audit may take hours, and idles while it hashes.
 const BEGIN: &str = "begin isolation level repeatable read read only; \
@@ -291,7 +291,7 @@ impl Source for AuditSource {
             }
             for row in &page {
                 last = (get(row, 0)?, get(row, 1)?);
-                if read_rejection(get(row, 2)?).is_err() {
+                if keys::read(get(row, 2)?).is_err() {
                     return Ok(Some(last.1));
                 }
             }

@@ -5,8 +5,10 @@
 //! hashes gapless, and it makes locks of accounts needless. READ COMMITTED is asked for by name: each statement behind
 //! the lock must see what its last holder committed, and under a stricter level it would see what was before the wait.
 
+mod keys;
 mod load;
 mod save;
+mod transfers;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};

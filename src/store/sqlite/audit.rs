@@ -10,7 +10,7 @@ use crate::models::{
 use crate::store::StoreError;
 use crate::store::audit::{RowCounts, Source, StoredEvent, StoredKey, in_row};
 use crate::store::columns::{account_columns, entry_columns, head_query, transfer_columns};
-use crate::store::keys::read_rejection;
+use crate::store::keys;
 
 /// A consistent view. While it lives the write-ahead log cannot begin anew.
 #[derive(Debug)]
@@ -160,11 +160,11 @@ impl Source for AuditSource {
     }
 
     fn unreadable_rejection(&self) -> Result<Option<String>, StoreError> {
-        let sql = "select key, rejection from idempotency where rejection is not null";
+        let sql = "select key, outcome from idempotency where outcome is not null";
         let mut query = self.connection.prepare(sql)?;
         let mut found = query.query(())?;
         while let Some(row) = found.next()? {
-            if read_rejection(row.get_ref(1)?.as_str().unwrap_or_default()).is_err() {
+            if keys::read(row.get_ref(1)?.as_str().unwrap_or_default()).is_err() {
                 return Ok(Some(row.get(0)?));
             }
         }

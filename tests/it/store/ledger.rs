@@ -198,9 +198,10 @@ impl Ledger {
         TransferRequest {
             actor,
             key: key_of(key),
-            fingerprint: Fingerprint::of_transfer(&terms),
+            fingerprint: Fingerprint::of_transfer(&terms, None),
             id: TransferId::from_uuid(id),
             terms,
+            hold: None,
             request_id: format!("request-{id}").into(),
         }
     }

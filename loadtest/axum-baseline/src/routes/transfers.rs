@@ -95,9 +95,10 @@ pub(super) async fn create(
     let command = Command::Transfer(TransferRequest {
         actor,
         key,
-        fingerprint: Fingerprint::of_transfer(&terms),
+        fingerprint: Fingerprint::of_transfer(&terms, None),
         id: TransferId::from_uuid(uuid_v7()),
         terms,
+        hold: None,
         request_id,
     });
     match app.posting.submit(command).await? {
@@ -115,9 +116,10 @@ pub(super) async fn create(
         other @ (Outcome::Registered(_)
         | Outcome::UsernameTaken
         | Outcome::Opened(_)
-        | Outcome::OwnerNotFound) => {
-            Err(AppError::Internal(format!("a transfer was answered with {other:?}")))
-        }
+        | Outcome::OwnerNotFound
+        | Outcome::Batch { .. }
+        | Outcome::Expired(_)
+        | Outcome::NotFound) => Err(AppError::Internal(format!("a transfer was answered with {other:?}"))),
     }
 }
 

@@ -7,19 +7,15 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
-use super::{BEGIN, BatchError};
-use crate::models::posting::{Books, Command, KeyRecord, Needs};
-use crate::models::{Account, Head, IdempotencyKey, Timestamp, User, UserId};
+use super::keys::{self, KEYS, Record};
+use super::{BEGIN, BatchError, transfers};
+use crate::models::posting::{Books, Command, Needs};
+use crate::models::{Account, Head, IdempotencyKey, Timestamp, Transfer, User, UserId};
 use crate::store::columns::{account_columns, head_query, user_columns};
-use crate::store::keys;
-use crate::store::postgres::convert::unsigned;
 use crate::store::postgres::rows;
 
 const HEAD: &str = concat!(head_query!(), " for update");
 const ACCOUNTS: &str = concat!("select ", account_columns!(), " from accounts where id = any($1)");
-const KEYS: &str = "select user_id, key, fingerprint, used_at, seq, rejection, body
-    from unnest($1::uuid[], $2::text[]) as wanted (user_id, key)
-    join idempotency using (user_id, key) left join events using (seq)";
 /// The server's time, and those of the first and the last use of a key that is kept.
 const KEY_USES: &str = "select clock_timestamp(),
     (select used_at from idempotency where used_at >= $1 order by used_at limit 1),
@@ -34,7 +30,8 @@ const USERS: &str = concat!(
 pub(super) struct Loaded {
     head: Head,
     accounts: Vec<Account>,
-    keys: Vec<(UserId, IdempotencyKey, KeyRecord)>,
+    keys: Vec<Record>,
+    transfers: Vec<Transfer>,
     users: Vec<User>,
     last_key_use: Option<Timestamp>,
     pub(super) oldest_key_use: Option<Timestamp>,
@@ -54,6 +51,9 @@ impl Loaded {
         }
         for user in self.users {
             books.load_user(user);
+        }
+        for transfer in self.transfers {
+            books.load_transfer(transfer);
         }
         for (user, key, record) in self.keys {
             books.load_key(user, key, record);
@@ -88,7 +88,7 @@ pub(super) async fn load(
     let wanted_users: [&(dyn ToSql + Sync); 2] = [&needs.user_ids, &needs.usernames];
     let no_users = needs.user_ids.is_empty() && needs.usernames.is_empty();
     // In this order on the wire: none of the others is looked at before the head is locked.
-    let (begun, head, accounts, keys, uses, users) = tokio::join!(
+    let (begun, head, accounts, keys, uses, users, transfers) = tokio::join!(
         biased;
         client.batch_execute(BEGIN),
         client.query_one(&head, &[]),
@@ -96,10 +96,26 @@ pub(super) async fn load(
         rows_unless(needs.keys.is_empty(), client, &keys, &wanted_keys),
         client.query_one(&uses, &since),
         rows_unless(no_users, client, &users, &wanted_users),
+        Box::pin(transfers::load(client, &needs)),
     );
     // Without a transaction the lock would be gone by now.
     begun?;
-    read(&head?, &accounts?, &keys?, &uses?, &users?)
+    let (transfers, accounts_of_transfers) = transfers?;
+    let uses = uses?;
+    Ok(Loaded {
+        head: rows::head(&head?)?,
+        accounts: accounts?
+            .iter()
+            .chain(&accounts_of_transfers)
+            .map(rows::account)
+            .collect::<Result<_, _>>()?,
+        keys: Box::pin(keys::records(client, &keys?)).await?,
+        transfers: transfers.iter().map(rows::transfer).collect::<Result<_, _>>()?,
+        users: users?.iter().map(rows::user).collect::<Result<_, _>>()?,
+        server_time: rows::get(&uses, 0)?,
+        oldest_key_use: rows::get(&uses, 1)?,
+        last_key_use: rows::get(&uses, 2)?,
+    })
 }
 
 /// The rows of a query, which is not sent when it is needless.
@@ -110,27 +126,6 @@ async fn rows_unless(
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Error> {
     if needless { Ok(Vec::new()) } else { client.query(statement, parameters).await }
-}
-
-fn read(head: &Row, accounts: &[Row], keys: &[Row], uses: &Row, users: &[Row]) -> Result<Loaded, BatchError> {
-    Ok(Loaded {
-        head: rows::head(head)?,
-        accounts: accounts.iter().map(rows::account).collect::<Result<_, _>>()?,
-        keys: keys.iter().map(key).collect::<Result<_, _>>()?,
-        users: users.iter().map(rows::user).collect::<Result<_, _>>()?,
-        server_time: rows::get(uses, 0)?,
-        oldest_key_use: rows::get(uses, 1)?,
-        last_key_use: rows::get(uses, 2)?,
-    })
-}
-
-fn key(row: &Row) -> Result<(UserId, IdempotencyKey, KeyRecord), BatchError> {
-    let outcome = match rows::get::<Option<i64>>(row, 4)? {
-        Some(seq) => keys::created_transfer(unsigned(seq), rows::get(row, 6)?)?,
-        None => keys::read_rejection(rows::get(row, 5)?)?,
-    };
-    let record = KeyRecord { fingerprint: rows::get(row, 2)?, used_at: rows::get(row, 3)?, outcome };
-    Ok((rows::get(row, 0)?, rows::get(row, 1)?, record))
 }
 
 impl From<Error> for BatchError {

@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
 use super::BatchError;
-use crate::models::posting::{Journal, KeyOutcome};
+use crate::models::posting::Journal;
 use crate::models::{
     AccountId, Amount, Currency, Fingerprint, Head, IdempotencyKey, Money, Timestamp, TransferId,
     TransferStatus, UserId, Username, idempotency, transfer,
@@ -42,13 +42,17 @@ const TRANSFERS: &str = concat!(
     transfer_columns!(),
     ")"
 );
+const UPDATED: &str = "update transfers set status = new.status, posted_amount = new.posted_amount,
+        reversed_by = new.reversed_by
+    from unnest($1::bigint[], $2::text[], $3::bigint[], $4::uuid[]) as new (seq, status, posted_amount, reversed_by)
+    where transfers.seq = new.seq";
 const ENTRIES: &str = concat!(
     "insert into entries (",
     entry_columns!(),
     ") select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::timestamptz[])"
 );
 /// Without `on conflict`, which costs a third more a row; dead records of the same keys have gone before.
-const KEYS: &str = "insert into idempotency (user_id, key, fingerprint, seq, rejection, used_at)
+const KEYS: &str = "insert into idempotency (user_id, key, fingerprint, seq, outcome, used_at)
     select * from unnest($1::uuid[], $2::text[], $3::bytea[], $4::bigint[], $5::text[], $6::timestamptz[])";
 const REPLACED_KEYS: &str =
     "delete from idempotency using unnest($1::uuid[], $2::text[]) as replaced (user_id, key)
@@ -64,6 +68,7 @@ pub(super) struct Statements {
     changed: Statement,
     events: Statement,
     transfers: Statement,
+    updated: Statement,
     entries: Statement,
     keys: Statement,
     replaced_keys: Statement,
@@ -74,20 +79,45 @@ pub(super) struct Statements {
 impl Statements {
     /// Sends nothing after a connection's first batch.
     pub(super) async fn prepare(client: &ClientWrapper) -> Result<Self, Error> {
-        let (users, opened, changed, events, transfers, entries, keys, replaced_keys, dead_keys, head) = tokio::try_join!(
+        let (
+            users,
+            opened,
+            changed,
+            events,
+            transfers,
+            updated,
+            entries,
+            keys,
+            replaced_keys,
+            dead_keys,
+            head,
+        ) = tokio::try_join!(
             biased;
             client.prepare_cached(USERS),
             client.prepare_cached(OPENED),
             client.prepare_cached(CHANGED),
             client.prepare_cached(EVENTS),
             client.prepare_cached(TRANSFERS),
+            client.prepare_cached(UPDATED),
             client.prepare_cached(ENTRIES),
             client.prepare_cached(KEYS),
             client.prepare_cached(REPLACED_KEYS),
             client.prepare_cached(DEAD_KEYS),
             client.prepare_cached(HEAD),
         )?;
-        Ok(Self { users, opened, changed, events, transfers, entries, keys, replaced_keys, dead_keys, head })
+        Ok(Self {
+            users,
+            opened,
+            changed,
+            events,
+            transfers,
+            updated,
+            entries,
+            keys,
+            replaced_keys,
+            dead_keys,
+            head,
+        })
     }
 }
 
@@ -122,6 +152,7 @@ pub(super) struct Columns<'a> {
     changed: Changed,
     events: Events<'a>,
     transfers: Transfers<'a>,
+    updated: Updated,
     entries: Entries,
     keys: Keys<'a>,
     replaced_keys: ReplacedKeys<'a>,
@@ -156,6 +187,12 @@ columns!(Transfers<'a> {
     reverses: Option<TransferId>, reversed_by: Option<TransferId>, created_by: UserId,
     idempotency_key: &'a IdempotencyKey, created_at: Timestamp,
 });
+columns!(Updated {
+    seq: i64,
+    status: TransferStatus,
+    posted_amount: Option<Amount>,
+    reversed_by: Option<TransferId>,
+});
 columns!(Entries {
     account_id: AccountId,
     seq: i64,
@@ -165,7 +202,7 @@ columns!(Entries {
     created_at: Timestamp,
 });
 columns!(Keys<'a> {
-    user_id: UserId, key: &'a IdempotencyKey, fingerprint: Fingerprint, seq: Option<i64>, rejection: Option<String>,
+    user_id: UserId, key: &'a IdempotencyKey, fingerprint: Fingerprint, seq: Option<i64>, outcome: Option<String>,
     used_at: Timestamp,
 });
 
@@ -184,6 +221,7 @@ impl<'a> Columns<'a> {
             changed: changed(journal),
             events: events(journal),
             transfers: transfers(journal),
+            updated: updated(journal),
             entries: entries(journal),
             keys: key_columns(journal)?,
             replaced_keys: replaced_keys(journal, known_keys),
@@ -265,6 +303,17 @@ fn transfers(journal: &Journal) -> Transfers<'_> {
     columns
 }
 
+fn updated(journal: &Journal) -> Updated {
+    let mut columns = Updated::default();
+    for transfer in &journal.updated_transfers {
+        columns.seq.push(signed(transfer.seq));
+        columns.status.push(transfer.status);
+        columns.posted_amount.push(transfer.posted_amount);
+        columns.reversed_by.push(transfer.reversed_by);
+    }
+    columns
+}
+
 fn entries(journal: &Journal) -> Entries {
     let mut columns = Entries::default();
     for entry in &journal.entries {
@@ -281,17 +330,12 @@ fn entries(journal: &Journal) -> Entries {
 fn key_columns(journal: &Journal) -> Result<Keys<'_>, StoreError> {
     let mut columns = Keys::default();
     for ((user, key), record) in &journal.keys {
-        let (seq, rejection) = match &record.outcome {
-            KeyOutcome::Transfer(transfer) => (Some(signed(transfer.seq)), None),
-            KeyOutcome::Rejected(rejection, request_id) => {
-                (None, Some(keys::write_rejection(*rejection, request_id)?))
-            }
-        };
+        let (seq, outcome) = keys::columns(&record.outcome)?;
         columns.user_id.push(*user);
         columns.key.push(key);
         columns.fingerprint.push(record.fingerprint);
-        columns.seq.push(seq);
-        columns.rejection.push(rejection);
+        columns.seq.push(seq.map(signed));
+        columns.outcome.push(outcome);
         columns.used_at.push(record.used_at);
     }
     Ok(columns)
@@ -318,13 +362,14 @@ pub(super) async fn save(
     dead: Option<DeadKeys>,
 ) -> Result<(), BatchError> {
     let trip = Trip { client, failed: AtomicBool::new(false), commits: AtomicBool::new(false) };
-    let Columns { head, users, opened, changed, events, transfers, entries, keys, replaced_keys } = columns;
+    let Columns { head, users, opened, changed, events, transfers, updated, entries, keys, replaced_keys } =
+        columns;
     let dead: Vec<&(dyn ToSql + Sync)> = match &dead {
         Some(dead) => vec![&dead.oldest, &dead.before, &dead.limit],
         None => Vec::new(),
     };
     let head_seq = signed(head.seq);
-    let (dead, replaced, users, opened, changed, events, transfers, entries, keys, head, committed) = tokio::join!(
+    let (dead, replaced, users, opened, changed, events, transfers, updated, entries, keys, head, committed) = tokio::join!(
         biased;
         trip.execute_unless(dead.is_empty(), &statements.dead_keys, dead),
         trip.execute_unless(
@@ -337,6 +382,7 @@ pub(super) async fn save(
         trip.execute_unless(changed.id.is_empty(), &statements.changed, changed.parameters()),
         trip.execute_unless(events.seq.is_empty(), &statements.events, events.parameters()),
         trip.execute_unless(transfers.id.is_empty(), &statements.transfers, transfers.parameters()),
+        trip.execute_unless(updated.seq.is_empty(), &statements.updated, updated.parameters()),
         trip.execute_unless(entries.seq.is_empty(), &statements.entries, entries.parameters()),
         trip.execute_unless(keys.key.is_empty(), &statements.keys, keys.parameters()),
         trip.execute_unless(
@@ -346,7 +392,8 @@ pub(super) async fn save(
         ),
         trip.commit(),
     );
-    let all = [dead, replaced, users, opened, changed, events, transfers, entries, keys, head, committed];
+    let all =
+        [dead, replaced, users, opened, changed, events, transfers, updated, entries, keys, head, committed];
     let told = |error| {
         let known = !trip.commits.load(Ordering::Relaxed) || says_what_became_of_it(&error);
         if known { BatchError::NotCommitted(error) } else { BatchError::Unknown(error) }
