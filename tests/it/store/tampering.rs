@@ -113,7 +113,7 @@ const TAMPERINGS: &[(&str, Invariant)] = &[
     ("delete from idempotency where key = 'known'", Invariant::I2),
     ("update idempotency set fingerprint = ZEROS where key = 'known'", Invariant::I2),
     ("update idempotency set used_at = used_at - TICK where key = 'known'", Invariant::I2),
-    ("update idempotency set rejection = '{}' where key = 'poor'", Invariant::I2),
+    ("update idempotency set outcome = '{}' where key = 'poor'", Invariant::I2),
     // events
     ("update events set body = LONGER_BODY where seq = 2", Invariant::I6),
     ("update events set body = (select body from events where seq = 1) where seq = 2", Invariant::I6),
