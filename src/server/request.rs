@@ -126,7 +126,12 @@ impl Exchanges {
         let fields = Fields::of(&head.headers);
         let id = id_field(fields.request_id, begin);
         let record = Record::new(&head, fields, &id, begin, None);
-        tracing::debug!(id = record.id, method = record.method(), path = head.uri.path(), "request begins");
+        tracing::debug!(
+            request_id = record.id,
+            method = record.method(),
+            path = head.uri.path(),
+            "request begins"
+        );
         let at_once = if body.has_ended() { self.answer_at_once(&record) } else { None };
         let Some(outcome) = at_once else {
             let route = record.route();
@@ -166,7 +171,7 @@ impl Exchanges {
         let fields = Fields::of(&arrived.head.headers);
         let record = Record::new(&arrived.head, fields, &arrived.id, arrived.begin, arrived.route);
         // A span that nobody asked for would cost each request more than its handler.
-        let span = tracing::debug_span!("request", id = record.id, method = record.method());
+        let span = tracing::debug_span!("request", request_id = record.id, method = record.method());
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body).await;
             let patience = if matches!(outcome, Err(AppError::Overloaded(_))) { REFUSAL } else { DISCARD };

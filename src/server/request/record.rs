@@ -34,7 +34,8 @@ impl<'a> Record<'a> {
         begin: Instant,
         route: Option<RouteName>,
     ) -> Self {
-        let id = id_field.to_str().unwrap_or_default();
+        // Not by `to_str`, which looks at each byte by itself.
+        let id = std::str::from_utf8(id_field.as_bytes()).unwrap_or_default();
         Self { head, fields, id, begin, route: Cell::new(route) }
     }
 
@@ -84,7 +85,13 @@ impl<'a> Record<'a> {
     /// The span of a line that must name its request whatever the log lets through.
     fn span(&self) -> Span {
         let route = self.route.get().map(|(_, template)| template);
-        tracing::error_span!("request", id = self.id, trace = self.trace(), method = self.method(), route)
+        tracing::error_span!(
+            "request",
+            request_id = self.id,
+            trace_id = self.trace(),
+            method = self.method(),
+            route,
+        )
     }
 }
 

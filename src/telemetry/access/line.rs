@@ -43,14 +43,15 @@ pub(in crate::telemetry) enum Style {
 #[derive(Debug)]
 pub(super) struct LineFormat {
     style: Style,
-    core: usize,
-    stamp: Stamp,
+    /// All before the id.
+    head: Stamp,
+    /// What follows the ids in JSON up to the duration.
     middle: Middle,
-    /// What stands in JSON after the duration, the same in every line.
+    /// All after the duration, the same in every line.
     end: String,
 }
 
-/// What stands in JSON between id and duration. Most lines of a busy core have there what the one before has: a
+/// What stands in JSON between the ids and the duration. Most lines of a busy core have there what the one before has: a
 /// comparison and one copy take the place of six (`benches/telemetry.rs`, `access_line`).
 #[derive(Debug, Default)]
 struct Middle {
@@ -92,50 +93,54 @@ impl Middle {
 
 impl LineFormat {
     pub(super) fn new(style: Style, core: usize) -> Self {
-        let end = format!(",\"core\":{core},\"target\":\"{TARGET}\"}}\n");
-        Self { style, core, stamp: Stamp::default(), middle: Middle::default(), end }
+        let (head, end) = match style {
+            Style::Json => (
+                Stamp::between("{\"timestamp\":\"", "\",\"level\":\"INFO\",\"request_id\":\""),
+                format!(",\"core\":{core},\"target\":\"{TARGET}\"}}\n"),
+            ),
+            Style::Human { color } => {
+                let [dim, green, plain] = if color { ["\x1b[2m", "\x1b[32m", "\x1b[0m"] } else { [""; 3] };
+                let after = format!("{plain} {green} INFO{plain} {dim}{TARGET}:{plain} request_id=");
+                (Stamp::between(dim, &after), format!(" core={core}\n"))
+            }
+        };
+        Self { style, head, middle: Middle::default(), end }
     }
 
     /// Appends the line of a request that was answered `now` since 1970, with its line feed.
     pub(super) fn append(&mut self, line: &Line<'_>, now: Duration, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head.at(now));
         match self.style {
-            Style::Json => self.json(line, now, out),
-            Style::Human { color } => self.human(line, now, color, out),
+            Style::Json => self.json(line, out),
+            Style::Human { .. } => human(line, out),
         }
+        out.extend_from_slice(itoa::Buffer::new().format(duration_us(line.duration)).as_bytes());
+        out.extend_from_slice(self.end.as_bytes());
     }
 
-    fn json(&mut self, line: &Line<'_>, now: Duration, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"timestamp\":\"");
-        out.extend_from_slice(self.stamp.at(now));
-        out.extend_from_slice(b"\",\"level\":\"INFO\",\"request_id\":\"");
+    fn json(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
         plain(line.id, out);
         if let Some(trace) = line.trace {
             out.extend_from_slice(b"\",\"trace_id\":\"");
             plain(trace, out);
         }
         out.extend_from_slice(self.middle.of(line));
-        out.extend_from_slice(itoa::Buffer::new().format(duration_us(line.duration)).as_bytes());
-        out.extend_from_slice(self.end.as_bytes());
     }
+}
 
-    fn human(&mut self, line: &Line<'_>, now: Duration, color: bool, out: &mut Vec<u8>) {
-        let (dim, green, plain) = if color { ("\x1b[2m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
-        out.extend_from_slice(dim.as_bytes());
-        out.extend_from_slice(self.stamp.at(now));
-        let mut write = |text: std::fmt::Arguments<'_>| {
-            out.write_fmt(text).expect("a vector takes all that is written to it");
-        };
-        write(format_args!("{plain} {green} INFO{plain} {dim}{TARGET}:{plain} request_id={}", line.id));
-        if let Some(trace) = line.trace {
-            write(format_args!(" trace_id={trace}"));
-        }
-        write(format_args!(" method={}", line.method));
-        if let Some(route) = line.route {
-            write(format_args!(" route={route}"));
-        }
-        let (status, duration_us) = (line.status, duration_us(line.duration));
-        write(format_args!(" status={status} duration_us={duration_us} core={}\n", self.core));
+fn human(line: &Line<'_>, out: &mut Vec<u8>) {
+    let mut write = |text: std::fmt::Arguments<'_>| {
+        out.write_fmt(text).expect("a vector takes all that is written to it");
+    };
+    write(format_args!("{}", line.id));
+    if let Some(trace) = line.trace {
+        write(format_args!(" trace_id={trace}"));
     }
+    write(format_args!(" method={}", line.method));
+    if let Some(route) = line.route {
+        write(format_args!(" route={route}"));
+    }
+    write(format_args!(" status={} duration_us=", line.status));
 }
 
 fn duration_us(duration: Duration) -> u64 {

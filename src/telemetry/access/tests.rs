@@ -2,7 +2,6 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tracing::field::display;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
