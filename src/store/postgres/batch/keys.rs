@@ -6,6 +6,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
 
 use super::BatchError;
+use super::load::KEY;
 use super::transfers::TRANSFERS_BY_ID;
 use crate::models::posting::{KeyOutcome, KeyRecord};
 use crate::models::{IdempotencyKey, Transfer, TransferId, UserId};
@@ -13,31 +14,27 @@ use crate::store::keys::{self, Kept, KeptBatch};
 use crate::store::postgres::convert::{signed, unsigned};
 use crate::store::postgres::rows;
 
-/// The records of keys, alive or dead, with the event that each names.
-pub(super) const KEYS: &str = "select user_id, key, fingerprint, used_at, seq, outcome, body
-    from unnest($1::uuid[], $2::text[]) as wanted (user_id, key)
-    join idempotency using (user_id, key) left join events using (seq)";
 const BODIES: &str = "select body from events where seq >= $1 and seq < $2 order by seq";
 
 /// A key's record.
 pub(super) type Record = (UserId, IdempotencyKey, KeyRecord);
 
-/// Reads the rows of [`KEYS`]. Asks again, once for all, for transfers that were posted or voided, and once for each
+/// Reads rows whose columns, from [`KEY`] on, are those of a key and the body of the event that it names. Asks again, once for all, for transfers that were posted or voided, and once for each
 /// batch: repeats of those are rare.
-pub(super) async fn records(client: &ClientWrapper, rows: &[Row]) -> Result<Vec<Record>, BatchError> {
+pub(super) async fn records(client: &ClientWrapper, rows: &[&Row]) -> Result<Vec<Record>, BatchError> {
     let mut records = Vec::with_capacity(rows.len());
     let mut ended = Vec::new();
-    for row in rows {
-        let outcome = match rows::get::<Option<i64>>(row, 4)? {
+    for &row in rows {
+        let outcome = match rows::get::<Option<i64>>(row, KEY + 4)? {
             Some(seq) => {
-                let event = keys::event(unsigned(seq), rows::get(row, 6)?)?;
+                let event = keys::event(unsigned(seq), rows::get(row, KEY + 6)?)?;
                 let Ok(outcome) = keys::transfer_after(&event, None) else {
                     ended.push((row, event));
                     continue;
                 };
                 outcome
             }
-            None => match keys::read(rows::get(row, 5)?)? {
+            None => match keys::read(rows::get(row, KEY + 5)?)? {
                 Kept::Rejected { rejection, request_id } => KeyOutcome::Rejected(rejection, request_id),
                 Kept::Batch { batch } => batch_outcome(client, batch).await?,
             },
@@ -55,8 +52,9 @@ pub(super) async fn records(client: &ClientWrapper, rows: &[Row]) -> Result<Vec<
 }
 
 fn record(row: &Row, outcome: KeyOutcome) -> Result<Record, BatchError> {
-    let record = KeyRecord { fingerprint: rows::get(row, 2)?, used_at: rows::get(row, 3)?, outcome };
-    Ok((rows::get(row, 0)?, rows::get(row, 1)?, record))
+    let record =
+        KeyRecord { fingerprint: rows::get(row, KEY + 2)?, used_at: rows::get(row, KEY + 3)?, outcome };
+    Ok((rows::get(row, KEY)?, rows::get(row, KEY + 1)?, record))
 }
 
 async fn batch_outcome(client: &ClientWrapper, batch: KeptBatch) -> Result<KeyOutcome, BatchError> {
