@@ -300,6 +300,10 @@ impl From<ServiceError> for AppError {
             ServiceError::UsernameTaken => Self::UsernameTaken,
             ServiceError::OwnerNotFound => Self::UserNotFound,
             ServiceError::WrongCredentials => Self::WrongCredentials,
+            ServiceError::TooManyAccounts(most) => {
+                Invalid::member("account", format!("is required of who owns more than {most} accounts"))
+                    .into()
+            }
             ServiceError::UnexpectedOutcome | ServiceError::Internal(_) => Self::Internal(error.to_string()),
         }
     }

@@ -95,6 +95,7 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
         (get.clone(), "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
         (post.clone(), "/api/v1/transfers", Json, JSON, user!(transfers::create)),
+        (get.clone(), "/api/v1/transfers", None, JSON, user!(transfers::search::list)),
         (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
         (get.clone(), "/metrics", None, METRICS, Endpoint::Now(metrics::scrape)),

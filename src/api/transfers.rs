@@ -1,5 +1,7 @@
 //! `/api/v1/transfers`
 
+pub(super) mod search;
+
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 

@@ -15,6 +15,7 @@ mod metrics;
 mod postgres;
 mod raw;
 mod requests;
+mod search;
 mod serving;
 mod settings;
 mod store;

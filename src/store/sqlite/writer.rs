@@ -179,7 +179,7 @@ fn save_transfers(transaction: &Transaction<'_>, journal: &Journal) -> Result<()
     let mut insert = transaction.prepare_cached(concat!(
         "insert into transfers (",
         transfer_columns!(),
-        ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        ", hold) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?3 = 'pending')"
     ))?;
     for transfer in &journal.transfers {
         let terms = &transfer.terms;

@@ -34,8 +34,9 @@ const EVENTS: &str =
 const TRANSFERS: &str = concat!(
     "insert into transfers (",
     transfer_columns!(),
-    ") select id, seq, status, debit_account, credit_account, amount, currency, description, metadata::json, reference,
-        posted_amount, expires_at, reverses, reversed_by, created_by, idempotency_key, created_at
+    ", hold) select id, seq, status, debit_account, credit_account, amount, currency, description, metadata::json,
+        reference, posted_amount, expires_at, reverses, reversed_by, created_by, idempotency_key, created_at,
+        status = 'pending'
     from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::text[],
         $9::text[], $10::text[], $11::bigint[], $12::timestamptz[], $13::uuid[], $14::uuid[], $15::uuid[], $16::text[],
         $17::timestamptz[]) as new (",

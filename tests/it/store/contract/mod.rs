@@ -9,6 +9,7 @@ pub(crate) mod entries;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
+pub(crate) mod search;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod views;
@@ -66,6 +67,10 @@ macro_rules! contract_on {
                 a_history_is_cut_at_exact_times
                 a_query_may_ask_for_anything
                 a_query_may_begin_behind_any_number;
+            search:
+                every_search_finds_what_a_look_at_all_finds
+                a_search_for_what_many_have_goes_on_where_it_stopped
+                transfers_are_cut_at_exact_times;
             views:
                 a_reader_on_another_thread_sees_whole_batches
                 writer_and_reader_see_one_log
