@@ -1,5 +1,7 @@
 //! `/api/v1/accounts`
 
+pub(super) mod balance;
+
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 

@@ -300,6 +300,7 @@ impl From<ServiceError> for AppError {
             ServiceError::UsernameTaken => Self::UsernameTaken,
             ServiceError::OwnerNotFound => Self::UserNotFound,
             ServiceError::WrongCredentials => Self::WrongCredentials,
+            ServiceError::TimeToCome(_) => Invalid::member("at", "must not be in the future").into(),
             ServiceError::TooManyAccounts(most) => {
                 Invalid::member("account", format!("is required of who owns more than {most} accounts"))
                     .into()

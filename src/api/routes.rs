@@ -93,6 +93,7 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (post.clone(), "/api/v1/accounts", Json, JSON, user!(accounts::open)),
         (get.clone(), "/api/v1/accounts", None, JSON, user!(accounts::list)),
         (get.clone(), "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
+        (get.clone(), "/api/v1/accounts/{id}/balance", None, JSON, user!(accounts::balance::read)),
         (get.clone(), "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
         (post.clone(), "/api/v1/transfers", Json, JSON, user!(transfers::create)),
         (get.clone(), "/api/v1/transfers", None, JSON, user!(transfers::search::list)),

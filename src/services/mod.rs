@@ -61,6 +61,9 @@ pub enum ServiceError {
     /// A search without an account, by somebody who owns very many.
     #[error("more than {0} accounts to search")]
     TooManyAccounts(u32),
+    /// A time that has not come, of which nothing can be told.
+    #[error("{0} has not come yet")]
+    TimeToCome(Timestamp),
     /// Name and password do not belong together.
     #[error("wrong username or password")]
     WrongCredentials,

@@ -333,6 +333,21 @@ impl Reader {
         }
     }
 
+    /// An account's last entry at or before a time, or of all; never from a replica that lags behind.
+    pub async fn last_entry(
+        &self,
+        account_id: AccountId,
+        until: Option<Timestamp>,
+    ) -> Result<Option<Entry>, StoreError> {
+        let to = until.and_then(Timestamp::next);
+        let query = EntryQuery { account_id, before_seq: None, from: None, to, limit: 1 };
+        let mut found = match self {
+            Self::Sqlite(reader) => reader.entries(query),
+            Self::Postgres(reader) => reader.entries_of_primary(query).await,
+        }?;
+        Ok(found.pop())
+    }
+
     /// A transfer by id.
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, StoreError> {
         match self {

@@ -66,7 +66,8 @@ macro_rules! contract_on {
                 a_history_is_read_newest_first_in_stretches
                 a_history_is_cut_at_exact_times
                 a_query_may_ask_for_anything
-                a_query_may_begin_behind_any_number;
+                a_query_may_begin_behind_any_number
+                the_last_entry_until_a_time_is_found;
             search:
                 every_search_finds_what_a_look_at_all_finds
                 a_search_for_what_many_have_goes_on_where_it_stopped
