@@ -102,6 +102,12 @@ pub enum AppError {
         /// Whether that was an earlier one.
         replayed: bool,
     },
+    /// The user has sent more requests than the rate limit allows.
+    #[error("too many requests")]
+    TooManyRequests {
+        /// Seconds until one is let through again.
+        retry_after_s: u64,
+    },
     /// Fields or head beyond their bounds.
     #[error("head too large")]
     HeadersTooLarge,
@@ -169,6 +175,7 @@ impl AppError {
                 problem.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
             Self::MethodNotAllowed { allow } => problem.with_header(ALLOW, allow),
+            Self::TooManyRequests { retry_after_s } => problem.with_header(RETRY_AFTER, retry_after_s.into()),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ => problem,
         }
@@ -199,6 +206,7 @@ impl AppError {
             Self::CurrencyUnknown => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
+            Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -232,8 +240,13 @@ impl AppError {
             Self::ExpectationFailed => "The only expectation met here is 100-continue.",
             Self::Invalid(_) => "The request is not valid; see errors.",
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
-            Self::CurrencyUnknown => "The currency is not an ISO 4217 code such as EUR.",
+            Self::CurrencyUnknown => {
+                "The currency is not an ISO 4217 code such as EUR."
+            }
             Self::UserNotFound => "The owner is no user of this ledger.",
+            Self::TooManyRequests { .. } => {
+                "You send more requests than the rate limit allows; see Retry-After."
+            }
             Self::HeadersTooLarge => "The request has too many header fields, or too long ones.",
             Self::Internal(_) => {
                 "Something went wrong on our side; the log tells it under this request's id."

@@ -13,6 +13,7 @@ mod idempotency;
 mod layers;
 mod metrics;
 mod postgres;
+mod rate_limit;
 mod raw;
 mod requests;
 mod search;
