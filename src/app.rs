@@ -23,7 +23,9 @@ pub use self::store::location;
 use self::store::{accept, serving_location};
 use self::workers::{busy_poll, worker_cores};
 use crate::api::{Api, RateLimiter, routes};
-use crate::config::{AccessLog, IoMode, Live, Settings};
+use crate::config::{self, AccessLog, IoMode, Live, Settings};
+use crate::models::Currencies;
+use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
@@ -161,6 +163,18 @@ fn start_pool(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(CpuPool, C
     CpuPool::start(threads, settings.limits.cpu_queue, observe).map_err(failed)
 }
 
+/// ISO 4217 and the settings' own units.
+pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
+    let unit = |unit: &config::Unit| {
+        let currency = unit
+            .code
+            .parse()
+            .map_err(|error: InvalidCode| AppFailure::Configuration(format!("{}: {error}", unit.code)))?;
+        Ok(Unit { currency, exponent: unit.exponent })
+    };
+    settings.ledger.currencies.0.iter().map(unit).collect::<Result<_, _>>().map(Currencies::with_own)
+}
+
 /// What is counted, and what each worker counts with.
 fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
     let rows = routes::labels(settings.runtime.bench_endpoints);
@@ -202,6 +216,7 @@ impl Blueprint<'_> {
             router: routes::router(settings.runtime.bench_endpoints),
             services,
             rate_limiter: Arc::clone(&self.rate_limiter),
+            currencies: currencies(settings)?,
             open_registration: settings.auth.open_registration,
             token_ttl_s: settings.auth.token_ttl_s,
             metrics: Arc::clone(&self.metrics),

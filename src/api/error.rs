@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::models::currency::UnknownCurrency;
 use crate::models::posting::{Rejection, Side};
 use crate::runtime::PoolError;
 use crate::services::{LaneError, ServiceError};
@@ -86,7 +87,7 @@ pub enum AppError {
     /// The key stands for something else.
     #[error("key reused")]
     IdempotencyKeyReused,
-    /// The code is not in ISO 4217.
+    /// The code is neither in ISO 4217 nor of a unit of the ledger.
     #[error("unknown currency")]
     CurrencyUnknown,
     /// The owner of an account to be does not exist.
@@ -164,7 +165,7 @@ impl AppError {
         match self {
             Self::Invalid(invalid) => problem.with_errors(invalid),
             Self::CurrencyUnknown => {
-                problem.with_errors(Invalid::member("currency", "must be an ISO 4217 code such as EUR"))
+                problem.with_errors(Invalid::member("currency", UnknownCurrency.to_string()))
             }
             Self::UserNotFound => {
                 problem.with_errors(Invalid::member("owner", "must be the id or the name of a user"))
@@ -241,7 +242,7 @@ impl AppError {
             Self::Invalid(_) => "The request is not valid; see errors.",
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
             Self::CurrencyUnknown => {
-                "The currency is not an ISO 4217 code such as EUR."
+                "The currency is neither an ISO 4217 code such as EUR nor a unit of this ledger."
             }
             Self::UserNotFound => "The owner is no user of this ledger.",
             Self::TooManyRequests { .. } => {

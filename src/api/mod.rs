@@ -25,6 +25,7 @@ pub use error::AppError;
 pub use rate_limit::RateLimiter;
 pub use routes::{Endpoint, Route};
 
+use crate::models::Currencies;
 use crate::services::Services;
 use crate::telemetry::metrics::Metrics;
 use crate::web::reply::Reply;
@@ -41,6 +42,8 @@ pub struct Api {
     pub services: Services,
     /// How many requests each user may send.
     pub rate_limiter: Arc<RateLimiter>,
+    /// What accounts may count.
+    pub currencies: Currencies,
     /// Whether anyone may register.
     pub open_registration: bool,
     /// Life of a token in seconds.

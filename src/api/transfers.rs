@@ -9,7 +9,7 @@ use super::error::mark_replayed;
 use super::{Answer, Api, AppError, AuthUser, idempotency};
 use crate::models::posting::Outcome;
 use crate::models::transfer::{Description, Reference};
-use crate::models::{AccountId, Amount, Currency, Money, Terms, Timestamp, Transfer, TransferId};
+use crate::models::{AccountId, Amount, Currencies, Currency, Money, Terms, Timestamp, Transfer, TransferId};
 use crate::web::call::Call;
 use crate::web::invalid::Flaws;
 use crate::web::json::{JsonObject, RawJson, Text};
@@ -81,7 +81,7 @@ impl<'a> From<&'a Transfer> for TransferView<'a> {
 /// POST `/api/v1/transfers`
 pub(super) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let key = idempotency::key(call.headers)?;
-    let terms = checked(call.body.json::<Order<'_>>()?)?;
+    let terms = checked(call.body.json::<Order<'_>>()?, &api.currencies)?;
     let outcome = api.services.transfer(user.actor(), key, terms, call.request_id).await?;
     match outcome {
         Outcome::Transferred { transfer, replayed } => {
@@ -108,7 +108,7 @@ pub(super) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
 }
 
 /// Every flaw of an order at once, then the currency, which has a code of its own.
-fn checked(order: Order<'_>) -> Result<Terms, AppError> {
+fn checked(order: Order<'_>, currencies: &Currencies) -> Result<Terms, AppError> {
     let mut flaws = Flaws::default();
     let description = flaws.optional("description", order.description.as_deref().map(str::parse));
     let reference = flaws.optional("reference", order.reference.as_deref().map(str::parse));
@@ -124,7 +124,7 @@ fn checked(order: Order<'_>) -> Result<Terms, AppError> {
         debit_account: order.debit_account,
         credit_account: order.credit_account,
         amount: order.amount,
-        currency: order.currency.parse().map_err(|_| AppError::CurrencyUnknown)?,
+        currency: currencies.known(&order.currency).map_err(|_| AppError::CurrencyUnknown)?,
         description,
         // Sorted, so that the order of members does not tell two uses of a key apart.
         metadata: order.metadata.map(|object| object.to_sorted_string().into()),

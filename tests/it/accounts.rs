@@ -415,3 +415,37 @@ async fn a_balance_is_told_of_any_time_that_has_come() {
     let unknown = format!("{ACCOUNTS}/01900000-0000-7000-8000-0000000000ff/balance");
     world.operator.get(&unknown).send().await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn units_of_the_ledgers_own_are_used_while_they_are_set_up() {
+    let world = World::configured("ledger: {currencies: [{code: POINTS, exponent: 0}]}").await;
+    let points = |body: &Value| world.operator.post(ACCOUNTS, body).send();
+    let bank = points(&json!({"currency": "POINTS", "min_balance": null})).await.json(201);
+    let purse = points(&json!({"currency": "POINTS", "owner": "alice"})).await.json(201);
+    assert_eq!(purse["currency"], "POINTS");
+    let ids = (bank["id"].as_str().unwrap(), purse["id"].as_str().unwrap());
+    let mut body = euros(ids.0, ids.1, 5);
+    world.operator.transfer(&body).send().await.problem(422, "currency_mismatch");
+    body["currency"] = json!("POINTS");
+    let made = world.operator.transfer(&body).send().await.json(201);
+    assert_eq!(made["currency"], "POINTS");
+    for unknown in ["points", "POINT", "MILES", ""] {
+        points(&json!({"currency": unknown})).await.invalid("currency_unknown", "/currency");
+        body["currency"] = json!(unknown);
+        world.operator.transfer(&body).send().await.invalid("currency_unknown", "/currency");
+    }
+
+    // Without the setting what is there is still told, and nothing new is made of it.
+    std::fs::write(world.server.data().join("settings.yaml"), "log: {level: info}\n").unwrap();
+    let world = world.after_a_crash();
+    let path = format!("{ACCOUNTS}/{}", ids.1);
+    let told = world.alice.api.get(&path).send().await.json(200);
+    assert_eq!((&told["currency"], &told["balance"]), (&json!("POINTS"), &json!(5)));
+    let path = format!("/api/v1/transfers/{}", made["id"].as_str().unwrap());
+    assert_eq!(world.operator.get(&path).send().await.json(200), made);
+    body["currency"] = json!("POINTS");
+    world.operator.transfer(&body).send().await.problem(422, "currency_unknown");
+    let answer = world.operator.post(ACCOUNTS, &json!({"currency": "POINTS"})).send().await;
+    answer.problem(422, "currency_unknown");
+    world.server.verify(None);
+}

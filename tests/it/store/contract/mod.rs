@@ -30,7 +30,8 @@ macro_rules! contract_on {
                 an_account_opens_empty_and_is_kept_as_opened
                 an_owner_is_named_by_id_or_by_name
                 lists_run_in_order_of_id
-                a_list_read_in_stretches_has_each_account_once;
+                a_list_read_in_stretches_has_each_account_once
+                units_of_the_ledgers_own_are_kept;
             transfers:
                 a_transfer_moves_money
                 entries_carry_the_running_balance
