@@ -22,8 +22,10 @@ use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
 use self::workers::{busy_poll, worker_cores};
-use crate::api::{Api, routes};
-use crate::config::{AccessLog, IoMode, Live, Settings};
+use crate::api::{Api, RateLimiter, routes};
+use crate::config::{self, AccessLog, IoMode, Live, Settings};
+use crate::models::Currencies;
+use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
@@ -83,7 +85,10 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let (lane, lane_thread) = start_lane(&store, settings)?;
     let (metrics, tallies) = metrics(settings, cores.len(), logging);
     let (pool, pool_threads) = start_pool(settings, &metrics)?;
-    let blueprint = Blueprint { settings, store, tokens: Tokens::new(&key), lane, pool, metrics };
+    let rate_limiter = Arc::new(RateLimiter::off());
+    rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
+    let tokens = Tokens::new(&key);
+    let blueprint = Blueprint { settings, store, tokens, lane, pool, rate_limiter, metrics };
     let server = Server::start(&blueprint, choice.engine, &cores, listeners, tallies, logging)?;
     // The lane ends when the last handle to it is gone; from here on only the workers hold one.
     drop(blueprint);
@@ -158,6 +163,18 @@ fn start_pool(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(CpuPool, C
     CpuPool::start(threads, settings.limits.cpu_queue, observe).map_err(failed)
 }
 
+/// ISO 4217 and the settings' own units.
+pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
+    let unit = |unit: &config::Unit| {
+        let currency = unit
+            .code
+            .parse()
+            .map_err(|error: InvalidCode| AppFailure::Configuration(format!("{}: {error}", unit.code)))?;
+        Ok(Unit { currency, exponent: unit.exponent })
+    };
+    settings.ledger.currencies.0.iter().map(unit).collect::<Result<_, _>>().map(Currencies::with_own)
+}
+
 /// What is counted, and what each worker counts with.
 fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
     let rows = routes::labels(settings.runtime.bench_endpoints);
@@ -181,6 +198,7 @@ struct Blueprint<'a> {
     tokens: Tokens,
     lane: PostingLane,
     pool: CpuPool,
+    rate_limiter: Arc<RateLimiter>,
     metrics: Arc<Metrics>,
 }
 
@@ -197,6 +215,8 @@ impl Blueprint<'_> {
         Ok(Api {
             router: routes::router(settings.runtime.bench_endpoints),
             services,
+            rate_limiter: Arc::clone(&self.rate_limiter),
+            currencies: currencies(settings)?,
             open_registration: settings.auth.open_registration,
             token_ttl_s: settings.auth.token_ttl_s,
             metrics: Arc::clone(&self.metrics),
@@ -211,6 +231,7 @@ struct Server {
     workers: Vec<JoinHandle<Result<(), WorkerError>>>,
     stage: watch::Sender<Stage>,
     ended: mpsc::Receiver<usize>,
+    rate_limiter: Arc<RateLimiter>,
     store_description: String,
 }
 
@@ -245,7 +266,8 @@ impl Server {
             };
             workers.push(worker.start().map_err(failed)?);
         }
-        Ok(Self { workers, stage, ended, store_description: blueprint.store.describe() })
+        let rate_limiter = Arc::clone(&blueprint.rate_limiter);
+        Ok(Self { workers, stage, ended, rate_limiter, store_description: blueprint.store.describe() })
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
@@ -301,7 +323,7 @@ impl Server {
                         tracing::info!(signal, "draining");
                         return None;
                     }
-                    Wish::Reload => reload_live(&mut live, reload, logging),
+                    Wish::Reload => reload_live(&mut live, reload, logging, &self.rate_limiter),
                 },
                 Some(index) = self.ended.recv() => {
                     return Some(AppFailure::Failed(format!("worker {index} ended by itself")));

@@ -10,6 +10,7 @@ use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::transfers::Items;
+use crate::models::currency::UnknownCurrency;
 use crate::models::posting::{BatchOutcome, Refusal, Rejection, Side};
 use crate::runtime::PoolError;
 use crate::services::{LaneError, ServiceError};
@@ -88,7 +89,7 @@ pub enum AppError {
     /// The key stands for something else.
     #[error("key reused")]
     IdempotencyKeyReused,
-    /// The code is not in ISO 4217.
+    /// The code is neither in ISO 4217 nor of a unit of the ledger.
     #[error("unknown currency")]
     CurrencyUnknown(
         /// The object whose member it is.
@@ -114,6 +115,12 @@ pub enum AppError {
         batch: Arc<BatchOutcome>,
         /// Whether that was an earlier request.
         replayed: bool,
+    },
+    /// The user has sent more requests than the rate limit allows.
+    #[error("too many requests")]
+    TooManyRequests {
+        /// Seconds until one is let through again.
+        retry_after_s: u64,
     },
     /// Fields or head beyond their bounds.
     #[error("head too large")]
@@ -179,7 +186,7 @@ impl AppError {
             Self::Invalid(invalid) => problem.with_errors(invalid),
             Self::CurrencyUnknown(object) => {
                 let pointer = object.member("currency");
-                problem.with_errors(Invalid::at(pointer, "must be an ISO 4217 code such as EUR"))
+                problem.with_errors(Invalid::at(pointer, UnknownCurrency.to_string()))
             }
             Self::UserNotFound => {
                 problem.with_errors(Invalid::member("owner", "must be the id or the name of a user"))
@@ -190,6 +197,7 @@ impl AppError {
                 problem.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
             Self::MethodNotAllowed { allow } => problem.with_header(ALLOW, allow),
+            Self::TooManyRequests { retry_after_s } => problem.with_header(RETRY_AFTER, retry_after_s.into()),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ => problem,
         }
@@ -221,6 +229,7 @@ impl AppError {
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
             Self::BatchRefused { .. } => (S::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused"),
+            Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -255,8 +264,13 @@ impl AppError {
             Self::ExpectationFailed => "The only expectation met here is 100-continue.",
             Self::Invalid(_) => "The request is not valid; see errors.",
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
-            Self::CurrencyUnknown(_) => "The currency is not an ISO 4217 code such as EUR.",
+            Self::CurrencyUnknown(_) => {
+                "The currency is neither an ISO 4217 code such as EUR nor a unit of this ledger."
+            }
             Self::UserNotFound => "The owner is no user of this ledger.",
+            Self::TooManyRequests { .. } => {
+                "You send more requests than the rate limit allows; see Retry-After."
+            }
             Self::HeadersTooLarge => "The request has too many header fields, or too long ones.",
             Self::Internal(_) => {
                 "Something went wrong on our side; the log tells it under this request's id."
@@ -353,6 +367,11 @@ impl From<ServiceError> for AppError {
             ServiceError::UsernameTaken => Self::UsernameTaken,
             ServiceError::OwnerNotFound => Self::UserNotFound,
             ServiceError::WrongCredentials => Self::WrongCredentials,
+            ServiceError::TimeToCome(_) => Invalid::member("at", "must not be in the future").into(),
+            ServiceError::TooManyAccounts(most) => {
+                Invalid::member("account", format!("is required of who owns more than {most} accounts"))
+                    .into()
+            }
             ServiceError::UnexpectedOutcome | ServiceError::Internal(_) => Self::Internal(error.to_string()),
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel};
 use super::store_url::StoreUrl;
+use super::units::Units;
 
 /// All settings of one process. A key such as `limits.head_bytes` is the path
 /// of fields; the same path in capitals, joined by `__` behind `RINGLEDGER__`,
@@ -21,6 +22,8 @@ pub struct Settings {
     pub server: Server,
     /// Where the ledger is kept.
     pub store: Store,
+    /// What the ledger counts.
+    pub ledger: Ledger,
     /// Users and tokens.
     pub auth: Auth,
     /// Log and access lines.
@@ -102,6 +105,17 @@ impl Default for Store {
             commit_timeout_ms: 5000,
         }
     }
+}
+
+/// `ledger.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// Units that accounts may count beside the currencies of ISO 4217, such
+    /// as `[{code: POINTS, exponent: 0}]`; as a variable, `POINTS:0, MILES:2`.
+    /// Default none. A unit that is taken away stays readable; no account is
+    /// opened and nothing is transferred in it.
+    pub currencies: Units,
 }
 
 /// `auth.*`

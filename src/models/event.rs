@@ -144,6 +144,7 @@ impl Event {
             created_by: creation.created_by,
             idempotency_key: creation.idempotency_key.clone(),
             created_at: self.at,
+            hold: creation.pending,
         })
     }
 }

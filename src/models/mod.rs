@@ -17,7 +17,7 @@ pub mod transfer;
 pub mod user;
 
 pub use account::Account;
-pub use currency::Currency;
+pub use currency::{Currencies, Currency};
 pub use event::{Event, EventKind, Head};
 pub use id::{AccountId, TransferId, UserId};
 pub use idempotency::{Fingerprint, IdempotencyKey};

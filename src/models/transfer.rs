@@ -108,6 +108,8 @@ pub struct Transfer {
     pub idempotency_key: IdempotencyKey,
     /// The time of the event that made it.
     pub created_at: Timestamp,
+    /// Whether it began as a hold.
+    pub hold: bool,
 }
 
 impl Transfer {

@@ -174,7 +174,10 @@ impl Exchanges {
         let span = tracing::debug_span!("request", request_id = record.id, method = record.method());
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body).await;
-            let patience = if matches!(outcome, Err(AppError::Overloaded(_))) { REFUSAL } else { DISCARD };
+            let patience = match outcome {
+                Err(AppError::Overloaded(_) | AppError::TooManyRequests { .. }) => REFUSAL,
+                Ok(_) | Err(_) => DISCARD,
+            };
             let (reply, ends_connection) = record.settle(outcome);
             let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body, patience).await;
             (reply, closes)
@@ -187,7 +190,7 @@ impl Exchanges {
         response
     }
 
-    /// Route, bound, user, body, handler.
+    /// Route, bound, user, rate, body, handler.
     async fn reply_to(&self, record: &Record<'_>, body: &mut Arriving) -> Result<Reply, AppError> {
         let head = record.head;
         let (route, params) = match self.route(record)? {
@@ -196,7 +199,7 @@ impl Exchanges {
         };
         let _in_flight = self.admit(route)?;
         let user = match route.endpoint {
-            Endpoint::User(_) => Some(AuthUser::from_headers(&head.headers, &self.api.services.tokens)?),
+            Endpoint::User(_) => Some(self.user(record)?),
             Endpoint::Now(_) | Endpoint::Public(_) => None,
         };
         check_accept(record, route)?;
@@ -235,6 +238,19 @@ impl Exchanges {
                 }
                 Ok(Some(self.metrics.request_begins()))
             }
+        }
+    }
+
+    /// Who calls, if not too often.
+    fn user(&self, record: &Record<'_>) -> Result<AuthUser, AppError> {
+        let user = AuthUser::from_headers(&record.head.headers, &self.api.services.tokens)?;
+        let Some(standing) = self.api.rate_limiter.admit(user.actor().id, record.begin) else {
+            return Ok(user);
+        };
+        record.stands(standing);
+        match standing.refused_for_s {
+            Some(retry_after_s) => Err(AppError::TooManyRequests { retry_after_s }),
+            None => Ok(user),
         }
     }
 

@@ -8,6 +8,7 @@ use super::order::{self, OrderBody};
 use super::{TransferView, asked, unexpected};
 use crate::api::error::{mark_replayed, refusal_problem};
 use crate::api::{Answer, Api, AppError, AuthUser};
+use crate::models::Currencies;
 use crate::models::posting::{BatchOutcome, Outcome};
 use crate::services::transfers::Order;
 use crate::web::call::Call;
@@ -33,7 +34,7 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
     let asked = asked(&user, &call)?;
     let body: BatchBody<'_> = call.body.json()?;
     let atomic = body.atomic.unwrap_or(false);
-    let orders = checked(body.transfers)?;
+    let orders = checked(body.transfers, &api.currencies)?;
     match api.services.batch(asked, atomic, orders).await? {
         Outcome::Batch { batch, replayed } if batch.aborted => {
             Err(AppError::BatchRefused { batch, replayed })
@@ -55,12 +56,14 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
     }
 }
 
-fn checked(transfers: Vec<OrderBody<'_>>) -> Result<Vec<Order>, AppError> {
+fn checked(transfers: Vec<OrderBody<'_>>, currencies: &Currencies) -> Result<Vec<Order>, AppError> {
     if !(1..=MAX_ITEMS).contains(&transfers.len()) {
         return Err(Invalid::member(TRANSFERS, "must have 1 to 8192 items").into());
     }
     let items = transfers.into_iter().enumerate();
-    items.map(|(n, item)| order::checked(item, Pointer::root().member(TRANSFERS).index(n))).collect()
+    items
+        .map(|(n, item)| order::checked(item, currencies, Pointer::root().member(TRANSFERS).index(n)))
+        .collect()
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::api::AppError;
-use crate::models::{AccountId, Amount, Hold, Terms};
+use crate::models::{AccountId, Amount, Currencies, Hold, Terms};
 use crate::services::transfers::Order;
 use crate::web::invalid::{Flaws, Pointer};
 use crate::web::json::{JsonObject, Text};
@@ -30,7 +30,7 @@ pub(super) struct OrderBody<'a> {
 
 /// Every flaw of an order at once, then the currency, which has a code of its own. `at` is where the order stands in
 /// the body.
-pub(super) fn checked(order: OrderBody<'_>, at: Pointer) -> Result<Order, AppError> {
+pub(super) fn checked(order: OrderBody<'_>, currencies: &Currencies, at: Pointer) -> Result<Order, AppError> {
     let mut flaws = Flaws::of(at.clone());
     let description = flaws.optional("description", order.description.as_deref().map(str::parse));
     let reference = flaws.optional("reference", order.reference.as_deref().map(str::parse));
@@ -41,7 +41,7 @@ pub(super) fn checked(order: OrderBody<'_>, at: Pointer) -> Result<Order, AppErr
         Some(_) | None => {}
     }
     flaws.none()?;
-    let currency = order.currency.parse().map_err(|_| AppError::CurrencyUnknown(at))?;
+    let currency = currencies.known(&order.currency).map_err(|_| AppError::CurrencyUnknown(at))?;
     Ok(Order {
         terms: Terms {
             debit_account: order.debit_account,

@@ -37,6 +37,9 @@ pub(crate) trait Fixture {
 
     /// How many idempotency records are kept, for which the contract has no query.
     fn kept_keys(&self) -> u64;
+
+    /// Changes rows behind the store's back.
+    fn execute(&self, sql: &str);
 }
 
 /// An opened ledger.

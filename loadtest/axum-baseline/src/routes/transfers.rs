@@ -7,7 +7,7 @@ use axum::response::{AppendHeaders, IntoResponse};
 use ringledger::models::posting::{Command, Outcome, TransferRequest};
 use ringledger::models::transfer::{Description, Reference};
 use ringledger::models::{
-    AccountId, Amount, Currency, Fingerprint, Money, Terms, Timestamp, Transfer, TransferId,
+    AccountId, Amount, Currencies, Currency, Fingerprint, Money, Terms, Timestamp, Transfer, TransferId,
 };
 use ringledger::telemetry::ids::uuid_v7;
 use serde::{Deserialize, Serialize};
@@ -161,7 +161,7 @@ fn checked(order: Order) -> Result<Terms, AppError> {
     if pending {
         return Err(AppError::NotImplemented("Pending transfers are not built yet."));
     }
-    let currency = order.currency.parse().map_err(|_| AppError::CurrencyUnknown)?;
+    let currency = Currencies::default().known(&order.currency).map_err(|_| AppError::CurrencyUnknown)?;
     let Order { debit_account, credit_account, amount, .. } = order;
     Ok(Terms { debit_account, credit_account, amount, currency, description, metadata, reference })
 }

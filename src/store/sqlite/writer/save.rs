@@ -71,7 +71,7 @@ fn save_transfers(transaction: &Transaction<'_>, journal: &Journal) -> Result<()
     let mut insert = transaction.prepare_cached(concat!(
         "insert into transfers (",
         transfer_columns!(),
-        ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+        ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
     ))?;
     for transfer in &journal.transfers {
         let terms = &transfer.terms;
@@ -93,6 +93,7 @@ fn save_transfers(transaction: &Transaction<'_>, journal: &Journal) -> Result<()
             transfer.created_by,
             transfer.idempotency_key,
             transfer.created_at,
+            transfer.hold,
         ])?;
     }
     let mut update = transaction.prepare_cached(

@@ -9,6 +9,7 @@ pub(crate) mod entries;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
+pub(crate) mod search;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod views;
@@ -29,7 +30,8 @@ macro_rules! contract_on {
                 an_account_opens_empty_and_is_kept_as_opened
                 an_owner_is_named_by_id_or_by_name
                 lists_run_in_order_of_id
-                a_list_read_in_stretches_has_each_account_once;
+                a_list_read_in_stretches_has_each_account_once
+                units_of_the_ledgers_own_are_kept;
             transfers:
                 a_transfer_moves_money
                 entries_carry_the_running_balance
@@ -65,7 +67,12 @@ macro_rules! contract_on {
                 a_history_is_read_newest_first_in_stretches
                 a_history_is_cut_at_exact_times
                 a_query_may_ask_for_anything
-                a_query_may_begin_behind_any_number;
+                a_query_may_begin_behind_any_number
+                the_last_entry_until_a_time_is_found;
+            search:
+                every_search_finds_what_a_look_at_all_finds
+                a_search_for_what_many_have_goes_on_where_it_stopped
+                transfers_are_cut_at_exact_times;
             views:
                 a_reader_on_another_thread_sees_whole_batches
                 writer_and_reader_see_one_log

@@ -61,7 +61,7 @@ columns!(Transfers<'a> {
     amount: Amount, currency: Currency, description: Option<&'a transfer::Description>, metadata: Option<&'a str>,
     reference: Option<&'a transfer::Reference>, posted_amount: Option<Amount>, expires_at: Option<Timestamp>,
     reverses: Option<TransferId>, reversed_by: Option<TransferId>, created_by: UserId,
-    idempotency_key: &'a IdempotencyKey, created_at: Timestamp,
+    idempotency_key: &'a IdempotencyKey, created_at: Timestamp, hold: bool,
 });
 columns!(Updated {
     seq: i64,
@@ -231,6 +231,7 @@ fn transfers(journal: &Journal) -> Transfers<'_> {
         columns.created_by.push(transfer.created_by);
         columns.idempotency_key.push(&transfer.idempotency_key);
         columns.created_at.push(transfer.created_at);
+        columns.hold.push(transfer.hold);
     }
     columns
 }

@@ -31,23 +31,23 @@ const POSTED: &str = concat!(
     ") select unnest($4::uuid[]), unnest($5::bigint[]), unnest($6::text[]), unnest($7::uuid[]), unnest($8::uuid[]),
             unnest($9::bigint[]), unnest($10::text[]), unnest($11::text[]), unnest($12::text[]::json[]),
             unnest($13::text[]), unnest($14::bigint[]), unnest($15::timestamptz[]), unnest($16::uuid[]),
-            unnest($17::uuid[]), unnest($18::uuid[]), unnest($19::text[]), unnest($20::timestamptz[])
+            unnest($17::uuid[]), unnest($18::uuid[]), unnest($19::text[]), unnest($20::timestamptz[]), unnest($21::boolean[])
     ), entries as (
         insert into entries (",
     entry_columns!(),
-    ") select unnest($21::uuid[]), unnest($22::bigint[]), unnest($23::uuid[]), unnest($24::bigint[]),
-            unnest($25::bigint[]), unnest($26::timestamptz[])
+    ") select unnest($22::uuid[]), unnest($23::bigint[]), unnest($24::uuid[]), unnest($25::bigint[]),
+            unnest($26::bigint[]), unnest($27::timestamptz[])
     ), keys as (
         insert into idempotency (user_id, key, fingerprint, seq, outcome, used_at)
-        select unnest($27::uuid[]), unnest($28::text[]), unnest($29::bytea[]), unnest($30::bigint[]),
-            unnest($31::text[]), unnest($32::timestamptz[])
+        select unnest($28::uuid[]), unnest($29::text[]), unnest($30::bytea[]), unnest($31::bigint[]),
+            unnest($32::text[]), unnest($33::timestamptz[])
     ), changed as (
         update accounts set balance = new.balance, held = new.held, version = new.version
-        from (select unnest($33::uuid[]) as id, unnest($34::bigint[]) as balance, unnest($35::bigint[]) as held,
-            unnest($36::bigint[]) as version) as new
+        from (select unnest($34::uuid[]) as id, unnest($35::bigint[]) as balance, unnest($36::bigint[]) as held,
+            unnest($37::bigint[]) as version) as new
         where accounts.id = new.id
     ), head as (
-        update head set seq = $37, hash = $38, at = $39 where id = 1
+        update head set seq = $38, hash = $39, at = $40 where id = 1
     )
     select pg_notify('ringledger_events', '')"
 );
