@@ -67,7 +67,7 @@ const TAMPERINGS: &[(&str, Invariant)] = &[
     ("update accounts set min_balance = balance + 1 where balance > 0", Invariant::I5),
     ("update accounts set min_balance = 0 where balance < 0", Invariant::I5),
     ("update accounts set currency = 'USD' where balance < 0", Invariant::I3),
-    ("delete from accounts where balance < 0", Invariant::I3),
+    ("delete from accounts where balance < 0", Invariant::I4),
     ("update accounts set currency = '?' where balance < 0", Invariant::I6),
     // entries
     ("update entries set amount = amount + 1 where seq = 2", Invariant::I4),
