@@ -1,0 +1,70 @@
+//! Between Postgres and SQLite.
+
+use ringledger::store::Location;
+
+use super::Database;
+use crate::store::contract::files::{content, exported, imported};
+use crate::store::kinds;
+use crate::store::ledger::{Fixture, Ledger};
+
+/// A data directory.
+struct Directory(tempfile::TempDir);
+
+impl Directory {
+    fn new() -> Self {
+        Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+    }
+}
+
+impl Fixture for Directory {
+    fn location(&self) -> Location {
+        Location::Sqlite { directory: self.0.path().to_owned() }
+    }
+
+    fn another(&self) -> Box<dyn Fixture> {
+        Box::new(Self::new())
+    }
+
+    fn kept_keys(&self) -> u64 {
+        let database = rusqlite::Connection::open(self.0.path().join("ledger.db")).unwrap();
+        database.query_row("select count(*) from idempotency", (), |row| row.get(0)).unwrap()
+    }
+}
+
+#[test]
+fn every_kind_of_event_moves_from_sqlite_to_postgres_and_back() {
+    let sqlite = Ledger::new(Box::new(Directory::new()));
+    kinds::write(&sqlite.store);
+    let file = exported(&sqlite.store);
+    let postgres = Database::new().ledger();
+    imported(&postgres.store, &file).unwrap();
+    assert_eq!(content(&postgres), content(&sqlite));
+    assert_eq!(exported(&postgres.store), file);
+    let back = Ledger::new(Box::new(Directory::new()));
+    imported(&back.store, &file).unwrap();
+    assert_eq!(content(&back), content(&sqlite));
+}
+
+/// Between the look whether a database is empty and the end of an import, nobody else can write.
+#[test]
+fn nobody_writes_beside_an_import() {
+    let database = Database::new();
+    let store = database.open().unwrap();
+    let importer = store.importer().unwrap();
+    let (told, done) = std::sync::mpsc::channel();
+    let beside = std::thread::spawn({
+        let database = database.clone();
+        move || {
+            let bank = database.ledger().bank();
+            told.send(()).unwrap();
+            bank
+        }
+    });
+    database.wait_for_a_waiter();
+    assert!(done.try_recv().is_err(), "an account was opened beside an import");
+    drop(importer);
+    done.recv_timeout(super::PATIENCE).unwrap();
+    let bank = beside.join().unwrap();
+    let ledger = Ledger::new(Box::new(database));
+    assert_eq!(ledger.accounts()[0].id, bank);
+}
