@@ -29,21 +29,21 @@ pub(super) fn check_keys(source: &impl Source) -> Result<(), AuditError> {
 
 /// Whether the record of a command of one event is that of this event.
 fn stands_for(kept: &KeptKey, event: &Event) -> bool {
-    let own = |creation: &Creation| {
-        (creation.created_by, &creation.idempotency_key) == (kept.user_id, &kept.key)
-    };
+    let own =
+        |creation: &Creation| (creation.created_by, &creation.idempotency_key) == (kept.user_id, &kept.key);
     let id = event.transfer_id;
     let fits = match &event.kind {
         EventKind::Created(creation) => {
-            own(creation) && kept.fingerprint == Fingerprint::of_transfer(&creation.terms, hold(event, creation))
+            own(creation)
+                && kept.fingerprint == Fingerprint::of_transfer(&creation.terms, hold(event, creation))
         }
         EventKind::Reversed { creation, reverses } => {
             own(creation) && kept.fingerprint == Fingerprint::of_reversal(*reverses)
         }
         // A post in full may have named the amount or not.
-        EventKind::Posted { amount } => [Some(*amount), None]
-            .iter()
-            .any(|amount| kept.fingerprint == Fingerprint::of_post(id, *amount)),
+        EventKind::Posted { amount } => {
+            [Some(*amount), None].iter().any(|amount| kept.fingerprint == Fingerprint::of_post(id, *amount))
+        }
         EventKind::Voided => kept.fingerprint == Fingerprint::of_void(id),
         EventKind::Expired => false,
     };

@@ -1,127 +1,116 @@
-//! A ledger with every kind of event, written past the rule of posting: its events are made by hand, and what follows
-//! from them is derived.
+//! A ledger with every kind of event, and keys with every kind of outcome.
 
-use ringledger::models::event::{ChainHash, Creation};
-use ringledger::models::posting::LoggedEvent;
-use ringledger::models::replay::Replay;
-use ringledger::models::{
-    Account, AccountId, Amount, Event, EventKind, Fingerprint, Head, Money, Timestamp, TransferId,
+use ringledger::models::posting::{
+    BatchItem, BatchRequest, Command, ExpireHolds, HoldDecision, HoldRequest, Outcome, ReversalRequest,
+    TransferRequest,
 };
-use ringledger::store::Store;
-use ringledger::store::audit::KeptKey;
-use uuid::Uuid;
+use ringledger::models::{AccountId, Amount, Fingerprint, Hold, TransferId};
 
-use super::ledger::{OPERATOR, euros, key_of, second};
+use super::ledger::{Ledger, NOWHERE, OPERATOR, euros, key_of, posted, rejected, second};
 
 /// How many events there are.
-pub(crate) const EVENTS: u64 = 10;
+pub(crate) const EVENTS: u64 = 12;
 /// How many accounts.
 pub(crate) const ACCOUNTS: u64 = 3;
 
-const BANK: AccountId = account_id(1);
-const PURSE: AccountId = account_id(2);
-const OTHER: AccountId = account_id(3);
+/// Some time limit that does not come.
+const LONG: Option<u32> = Some(100_000);
 
-const fn account_id(n: u128) -> AccountId {
-    AccountId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0100 + n))
+/// The history, a second an event: a hold posted in part (1, 2), one voided (3, 4), one expired (5, 6), a transfer
+/// that was reversed (7, 8), an open hold (9), a plain transfer (10), and a batch of which one item was refused (11,
+/// 12).
+pub(crate) fn write(ledger: &mut Ledger) {
+    let (bank, purse, other) = (ledger.bank(), ledger.purse(), ledger.purse());
+    let held = ledger.hold("held", (bank, purse), 100, None);
+    ledger.resolve("post", held, HoldDecision::Post(Amount::new(60).ok()));
+    let held = ledger.hold("given-up", (bank, purse), 50, LONG);
+    ledger.resolve("void", held, HoldDecision::Void);
+    ledger.hold("late", (bank, purse), 40, Some(1));
+    ledger.tick();
+    let expiry = Command::ExpireHolds(ExpireHolds { limit: 10 });
+    assert_eq!(ledger.commit(&[expiry]), [Outcome::Expired(1)]);
+    let wrong = ledger.move_as("wrong", (purse, other), 20);
+    ledger.reverse("back", wrong);
+    ledger.hold("open", (bank, purse), 7, LONG);
+    ledger.move_as("plain", (purse, other), 5);
+    ledger.batch("batch", &[(bank, purse), (bank, NOWHERE), (bank, other)]);
+    let poor = ledger.request(OPERATOR, "poor", euros(purse, bank, 1_000_000));
+    rejected(ledger.decide(poor));
+    assert_eq!(ledger.audit().head.seq, EVENTS);
 }
 
-/// The transfer that the event with this number made.
-pub(crate) const fn transfer_id(seq: u64) -> TransferId {
-    TransferId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0200 + seq as u128))
-}
-
-/// Whether money is held at first.
-#[derive(Clone, Copy)]
-enum Waits {
-    No,
-    Forever,
-    Until(Timestamp),
-}
-
-fn creation((debit, credit): (AccountId, AccountId), amount: i64, waits: Waits, key: &str) -> Creation {
-    let mut terms = euros(debit, credit, amount);
-    terms.description = Some("Grüße \"…\" \\".parse().unwrap());
-    terms.metadata = Some(r#"{"order":"4711","rate":1.50}"#.into());
-    Creation {
-        terms,
-        pending: !matches!(waits, Waits::No),
-        expires_at: match waits {
-            Waits::Until(limit) => Some(limit),
-            Waits::No | Waits::Forever => None,
-        },
-        created_by: OPERATOR.id,
-        idempotency_key: key_of(key),
+impl Ledger {
+    /// The next event is of the second of its number.
+    fn tick(&mut self) {
+        self.clock = second(i64::try_from(self.head().seq + 1).unwrap());
     }
-}
 
-/// A hold posted in part, one voided, one expired, a transfer that was reversed, an open hold, and a plain transfer.
-/// Each event is a second after the one before.
-fn history() -> Vec<(u64, EventKind)> {
-    let to_purse = |amount, waits, key| EventKind::Created(creation((BANK, PURSE), amount, waits, key));
-    vec![
-        (1, to_purse(100, Waits::Forever, "held")),
-        (1, EventKind::Posted { amount: Amount::new(60).unwrap() }),
-        (3, to_purse(50, Waits::Until(second(1_000)), "given-up")),
-        (3, EventKind::Voided),
-        (5, to_purse(40, Waits::Until(second(6)), "late")),
-        (5, EventKind::Expired),
-        (7, EventKind::Created(creation((PURSE, OTHER), 20, Waits::No, "wrong"))),
-        (
-            8,
-            EventKind::Reversed {
-                creation: creation((OTHER, PURSE), 20, Waits::No, "back"),
-                reverses: transfer_id(7),
-            },
-        ),
-        (9, to_purse(7, Waits::Until(second(1_000)), "open")),
-        (10, EventKind::Created(creation((PURSE, OTHER), 5, Waits::No, "plain"))),
-    ]
-}
-
-/// The keys: those of creations, and those of the post and of the void.
-fn key(event: &Event) -> Option<KeptKey> {
-    let (key, fingerprint) = match &event.kind {
-        EventKind::Created(creation) | EventKind::Reversed { creation, .. } => {
-            (creation.idempotency_key.clone(), Fingerprint::of_transfer(&creation.terms))
-        }
-        EventKind::Posted { .. } => (key_of("post"), Fingerprint::from_bytes([1; 32])),
-        EventKind::Voided => (key_of("void"), Fingerprint::from_bytes([2; 32])),
-        EventKind::Expired => return None,
-    };
-    Some(KeptKey {
-        user_id: OPERATOR.id,
-        key,
-        fingerprint,
-        used_at: event.at,
-        seq: Some(event.seq),
-        outcome: None,
-    })
-}
-
-/// Writes the ledger into an empty store.
-pub(crate) fn write(store: &Store) {
-    let importer = store.importer().unwrap();
-    let euros = "EUR".parse().unwrap();
-    let accounts = [(BANK, None), (PURSE, Some(Money::ZERO)), (OTHER, Some(Money::ZERO))]
-        .map(|(id, least)| Account::opened(id, OPERATOR.id, None, euros, least, second(0)));
-    importer.save_accounts(&accounts).unwrap();
-    let mut replay = Replay::default();
-    for account in accounts {
-        replay.load_account(account);
+    /// A request with all that a caller can say.
+    fn wordy(
+        &mut self,
+        key: &str,
+        (debit, credit): (AccountId, AccountId),
+        amount: i64,
+        hold: Option<Hold>,
+    ) -> TransferRequest {
+        self.tick();
+        let mut terms = euros(debit, credit, amount);
+        terms.description = Some("Grüße \"…\" \\".parse().unwrap());
+        terms.metadata = Some(r#"{"order":"4711","rate":1.50}"#.into());
+        terms.reference = Some("4711".parse().unwrap());
+        let fingerprint = Fingerprint::of_transfer(&terms, hold);
+        TransferRequest { hold, fingerprint, ..self.request(OPERATOR, key, terms) }
     }
-    let (mut hash, mut logged, mut keys, mut at) = (ChainHash::default(), Vec::new(), Vec::new(), second(0));
-    for (seq, (transfer, kind)) in (1..).zip(history()) {
-        at = second(i64::try_from(seq).unwrap());
-        let event = Event { seq, at, transfer_id: transfer_id(transfer), kind };
-        replay.apply(&event).unwrap();
-        keys.extend(key(&event));
-        let body = event.encode();
-        hash = hash.next(&body);
-        logged.push(LoggedEvent { seq, body, hash });
+
+    fn hold(
+        &mut self,
+        key: &str,
+        sides: (AccountId, AccountId),
+        amount: i64,
+        timeout_s: Option<u32>,
+    ) -> TransferId {
+        let request = self.wordy(key, sides, amount, Some(Hold { timeout_s }));
+        posted(self.decide(request)).id
     }
-    importer.save_events(&logged, &replay.into_changes()).unwrap();
-    importer.save_keys(&keys).unwrap();
-    importer.save_head(Head { seq: EVENTS, hash, at }).unwrap();
-    importer.commit().unwrap();
+
+    fn move_as(&mut self, key: &str, sides: (AccountId, AccountId), amount: i64) -> TransferId {
+        let request = self.wordy(key, sides, amount, None);
+        posted(self.decide(request)).id
+    }
+
+    fn resolve(&mut self, key: &str, transfer_id: TransferId, decision: HoldDecision) {
+        self.tick();
+        let fingerprint = match decision {
+            HoldDecision::Post(amount) => Fingerprint::of_post(transfer_id, amount),
+            HoldDecision::Void => Fingerprint::of_void(transfer_id),
+        };
+        let (key, request_id) = (key_of(key), "resolve".into());
+        let request = HoldRequest { actor: OPERATOR, key, fingerprint, transfer_id, decision, request_id };
+        posted(self.commit(&[Command::Resolve(request)]).remove(0));
+    }
+
+    fn reverse(&mut self, key: &str, reverses: TransferId) {
+        self.tick();
+        let id = TransferId::from_uuid(self.new_id());
+        let fingerprint = Fingerprint::of_reversal(reverses);
+        let (key, request_id) = (key_of(key), "reverse".into());
+        let request = ReversalRequest { actor: OPERATOR, key, fingerprint, id, reverses, request_id };
+        posted(self.commit(&[Command::Reverse(request)]).remove(0));
+    }
+
+    /// One minor unit a transfer.
+    fn batch(&mut self, key: &str, sides: &[(AccountId, AccountId)]) {
+        self.tick();
+        let item = |&(debit, credit): &(AccountId, AccountId)| BatchItem {
+            id: TransferId::from_uuid(self.new_id()),
+            terms: euros(debit, credit, 1),
+            hold: None,
+        };
+        let items: Vec<_> = sides.iter().map(item).collect();
+        let fingerprint = Fingerprint::of_batch(false, &items);
+        let (key, request_id) = (key_of(key), "batch".into());
+        let request = BatchRequest { actor: OPERATOR, key, fingerprint, atomic: false, items, request_id };
+        let outcome = self.commit(&[Command::Batch(request)]).remove(0);
+        assert!(matches!(outcome, Outcome::Batch { replayed: false, .. }), "{outcome:?}");
+    }
 }

@@ -196,6 +196,21 @@ const TAMPERINGS_OF_KINDS: &[(&str, Invariant)] = &[
     ("delete from transfers where seq = 8", Invariant::I1),
     ("delete from entries where seq = 8", Invariant::I4),
     ("delete from idempotency where key = 'back'", Invariant::I2),
+    // A batch.
+    ("update transfers set idempotency_key = 'more' where seq = 12", Invariant::I6),
+    ("update transfers set created_at = created_at + TICK where seq = 12", Invariant::I6),
+    ("delete from transfers where seq = 12", Invariant::I1),
+    ("delete from idempotency where key = 'batch'", Invariant::I2),
+    ("update idempotency set outcome = '{}' where key = 'batch'", Invariant::I2),
+    ("update idempotency set outcome = null, seq = 11 where key = 'batch'", Invariant::I2),
+    ("update idempotency set used_at = used_at + TICK where key = 'batch'", Invariant::I2),
+    ("update idempotency set key = 'more' where key = 'batch'", Invariant::I2),
+    // Fingerprints, by which a key is known to be used for something else.
+    ("update idempotency set fingerprint = ZEROS where key = 'held'", Invariant::I2),
+    ("update idempotency set fingerprint = ZEROS where key = 'post'", Invariant::I2),
+    ("update idempotency set fingerprint = ZEROS where key = 'void'", Invariant::I2),
+    ("update idempotency set fingerprint = ZEROS where key = 'back'", Invariant::I2),
+    ("update idempotency set fingerprint = SHORT_HASH where key = 'batch'", Invariant::I6),
     // A row at the place of an event that makes none.
     (
         "insert into transfers select 4, NOBODY, status, debit_account, credit_account, amount, posted_amount, currency,

@@ -33,8 +33,8 @@ impl Fixture for Directory {
 
 #[test]
 fn every_kind_of_event_moves_from_sqlite_to_postgres_and_back() {
-    let sqlite = Ledger::new(Box::new(Directory::new()));
-    kinds::write(&sqlite.store);
+    let mut sqlite = Ledger::new(Box::new(Directory::new()));
+    kinds::write(&mut sqlite);
     let file = exported(&sqlite.store);
     let postgres = Database::new().ledger();
     imported(&postgres.store, &file).unwrap();

@@ -59,7 +59,7 @@ fn a_hand_in_any_table_is_noticed() {
 #[test]
 fn a_hand_in_what_any_kind_of_event_made_is_noticed() {
     let database = Database::new();
-    kinds::write(&database.open().unwrap());
+    kinds::write(&mut database.ledger());
     let tamper = tampering(&database);
     assert_noticed_of_kinds(&DIALECT, &tamper);
     tamper("").unwrap();

@@ -41,9 +41,8 @@ fn a_hand_in_any_table_is_noticed() {
 
 #[test]
 fn a_hand_in_what_any_kind_of_event_made_is_noticed() {
-    let ledger = Ledger::on_sqlite();
-    kinds::write(&ledger.store);
-    ledger.audit();
+    let mut ledger = Ledger::on_sqlite();
+    kinds::write(&mut ledger);
     let sample = ledger.closed();
     assert_noticed_of_kinds(&DIALECT, |sql| tampered(&*sample, sql));
 }
