@@ -118,10 +118,14 @@ pub(crate) fn a_file_that_was_changed_is_refused_and_leaves_nothing(mut ledger: 
     // Something is missing, stands twice or elsewhere.
     for at in user..last - 1 {
         let shorter = joined(&[&lines[..at], &lines[at + 1..]].concat());
-        let word = if (event..key - 1).contains(&at) { "is followed by" } else { "the first line says" };
-        let line = if (event..key - 1).contains(&at) { at + 1 } else { last - 1 };
-        refused(&shorter, line, word);
+        if (event..key - 1).contains(&at) {
+            refused(&shorter, at + 1, "is followed by");
+        } else if !(account..event).contains(&at) {
+            refused(&shorter, last - 1, "the first line says");
+        }
     }
+    let without_bank = joined(&[&lines[..account], &lines[account + 1..]].concat());
+    refused(&without_bank, event, "does not exist");
     let swapped = |a: usize, b: usize| {
         let mut lines = lines.clone();
         lines.swap(a, b);
@@ -132,7 +136,7 @@ pub(crate) fn a_file_that_was_changed_is_refused_and_leaves_nothing(mut ledger: 
     refused(&swapped(key, key + 1), key + 2, "order of their use");
     refused(&swapped(account, event), account + 2, "the order is");
     refused(&joined(&[&lines[..], &lines[event..=event]].concat()), last + 1, "behind the last line");
-    refused(&joined(&[&lines[..=account], &lines[account..]].concat()), account + 4, "cannot be stored");
+    refused(&joined(&[&lines[..=account], &lines[account..]].concat()), event + 2, "cannot be stored");
     // Changed.
     refused(&replaced(event, r#""amount":100"#, r#""amount":101"#), event + 1, "hash");
     refused(&replaced(event, "4711", "4712"), event + 1, "hash");

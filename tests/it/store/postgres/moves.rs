@@ -2,10 +2,11 @@
 
 use ringledger::store::Location;
 
-use super::Database;
+use super::{Database, PATIENCE};
 use crate::store::contract::files::{content, exported, imported};
 use crate::store::kinds;
 use crate::store::ledger::{Fixture, Ledger};
+use crate::support::wait_until;
 
 /// A data directory.
 struct Directory(tempfile::TempDir);
@@ -60,10 +61,15 @@ fn nobody_writes_beside_an_import() {
             bank
         }
     });
-    database.wait_for_a_waiter();
+    let waiting = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    wait_until(PATIENCE, || match database.query(waiting)[0][0].as_str() {
+        "0" => Err("nobody waits".to_owned()),
+        _ => Ok(()),
+    });
     assert!(done.try_recv().is_err(), "an account was opened beside an import");
     drop(importer);
-    done.recv_timeout(super::PATIENCE).unwrap();
+    done.recv_timeout(PATIENCE).unwrap();
     let bank = beside.join().unwrap();
     let ledger = Ledger::new(Box::new(database));
     assert_eq!(ledger.accounts()[0].id, bank);
