@@ -90,7 +90,7 @@ impl Importer {
 
     /// Makes all of it visible and durable.
     pub fn commit(self) -> Result<(), StoreError> {
-        ask!(self, execute("commit"))
+        ask!(self, commit())
     }
 }
 

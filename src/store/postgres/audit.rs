@@ -1,5 +1,6 @@
 //! One snapshot of a ledger on Postgres for `verify` and `export`: a read-only transaction that lasts for the walk, read in pages.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ const BEGIN: &str = "begin isolation level repeatable read read only; \
 #[derive(Debug)]
 pub struct AuditSource {
     client: ClientWrapper,
+    /// Whether the transaction goes on.
+    open: Cell<bool>,
     // Last: the connection's task ends with it.
     runtime: Runtime,
 }
@@ -94,12 +97,18 @@ impl AuditSource {
             client.batch_execute(BEGIN).await?;
             Ok::<_, StoreError>(client)
         })?;
-        Ok(Self { client, runtime })
+        Ok(Self::within(client, runtime))
     }
 
     /// A view of what a transaction of this connection has written.
-    pub(super) const fn within(client: ClientWrapper, runtime: Runtime) -> Self {
-        Self { client, runtime }
+    pub(super) fn within(client: ClientWrapper, runtime: Runtime) -> Self {
+        Self { client, open: Cell::new(true), runtime }
+    }
+
+    /// Ends the transaction, so that what it has written is there.
+    pub(in crate::store) fn commit(&self) -> Result<(), StoreError> {
+        self.open.set(false);
+        Ok(self.wait(self.client.batch_execute("commit"))?)
     }
 
     pub(super) const fn client(&self) -> &ClientWrapper {
@@ -187,6 +196,9 @@ impl AuditSource {
 
 impl Drop for AuditSource {
     fn drop(&mut self) {
+        if !self.open.get() {
+            return;
+        }
         let end = async { timeout(FAREWELL, self.client.batch_execute("rollback")).await };
         // A server that has gone has ended it, too.
         let _ = self.runtime.block_on(end);

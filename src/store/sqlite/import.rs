@@ -24,6 +24,10 @@ impl AuditSource {
         Ok(Self::within(connection))
     }
 
+    pub(in crate::store) fn commit(&self) -> Result<(), StoreError> {
+        self.execute("commit")
+    }
+
     pub(in crate::store) fn execute(&self, sql: &str) -> Result<(), StoreError> {
         Ok(self.connection().execute_batch(sql)?)
     }
