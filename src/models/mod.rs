@@ -11,6 +11,7 @@ pub mod id;
 pub mod idempotency;
 pub mod money;
 pub mod posting;
+pub mod replay;
 pub mod text;
 pub mod time;
 pub mod transfer;

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod ledger_file;
 pub mod posting;
 pub mod search;
 pub mod tokens;

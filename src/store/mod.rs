@@ -7,6 +7,7 @@
 
 pub mod audit;
 mod columns;
+pub mod import;
 mod keys;
 pub mod migrations;
 pub mod postgres;

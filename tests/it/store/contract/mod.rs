@@ -6,6 +6,7 @@ pub(crate) mod accounts;
 pub(crate) mod batches;
 pub(crate) mod durability;
 pub(crate) mod entries;
+pub(crate) mod files;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
@@ -80,6 +81,13 @@ macro_rules! contract_on {
             durability:
                 what_was_committed_outlives_a_writer_that_was_not_closed
                 opening_again_changes_nothing;
+            files:
+                every_kind_of_event_moves_to_another_place
+                users_names_and_keys_move_along
+                an_empty_ledger_moves
+                a_file_that_was_changed_is_refused_and_leaves_nothing
+                a_file_made_with_care_is_audited_all_the_same
+                a_place_with_something_in_it_is_refused;
             model:
                 batches_decide_as_single_commands_do;
         }
