@@ -5,16 +5,19 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accounts;
+mod batches;
 mod commands;
 mod crash;
 mod drain;
 mod errors;
+mod holds;
 mod idempotency;
 mod layers;
 mod metrics;
 mod postgres;
 mod raw;
 mod requests;
+mod reversals;
 mod serving;
 mod settings;
 mod store;
