@@ -21,6 +21,7 @@ on_both_stores!(
     a_batch_may_hold_money,
     a_replay_tells_what_was_told_then,
     a_key_stands_for_one_batch,
+    a_crowd_with_one_key_makes_one_batch,
     each_debit_is_its_owners,
     events_of_a_batch_follow_one_another_in_a_crowd,
 );
@@ -254,6 +255,24 @@ async fn a_key_stands_for_one_batch(store: Store) {
     batch(api, "t", false, &two[..1]).send().await.problem(422, "idempotency_key_reused");
     assert_replays(&batch(api, "k", false, &two).send().await, &first);
     assert_eq!(world.balance(&world.bob.account).await, FUNDS + 4);
+}
+
+async fn a_crowd_with_one_key_makes_one_batch(store: Store) {
+    let world = World::of(store).await;
+    let items = [world.payment(1), world.payment(2)];
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let api = Api::anonymous(&world.server).with_token(world.alice.api.token());
+        crowd.spawn(batch(&api, "one", true, &items).send());
+    }
+    let answers = crowd.join_all().await;
+    assert!(
+        answers.iter().all(|answer| answer.status == 200 && answer.text() == answers[0].text()),
+        "{answers:?}"
+    );
+    let first = answers.iter().filter(|answer| answer.header("idempotency-replayed").is_none());
+    assert_eq!(first.count(), 1);
+    assert_eq!(world.balance(&world.bob.account).await, FUNDS + 3);
 }
 
 async fn each_debit_is_its_owners(store: Store) {

@@ -7,7 +7,9 @@ use super::{BATCH, batch, done};
 use crate::support::{FUNDS, Store, World, on_both_stores};
 
 on_both_stores!(
-    a_flaw_is_pointed_to,
+    a_flaw_of_a_transfer_is_pointed_to,
+    a_flaw_of_the_batch_is_pointed_to,
+    metadata_has_its_bounds_in_a_batch_too,
     text_that_is_not_a_batch_is_refused,
     refusals_have_an_order,
     a_batch_is_posted,
@@ -20,10 +22,19 @@ fn with(good: &Value, member: &str, value: Value) -> Value {
     json!({"transfers": [good, bad, good]})
 }
 
-async fn a_flaw_is_pointed_to(store: Store) {
+/// Each body has one flaw, which must be pointed to.
+async fn assert_flawed(world: &World, cases: Vec<(Value, String)>) {
+    for (body, pointer) in cases {
+        let answer = world.alice.api.post(BATCH, &body).key("k").send().await;
+        assert_eq!(answer.status, 422, "{pointer}: {}", answer.text());
+        answer.is_not_stored().invalid("invalid_request", &pointer);
+    }
+    assert_eq!(world.balance(&world.alice.account).await, FUNDS);
+}
+
+async fn a_flaw_of_a_transfer_is_pointed_to(store: Store) {
     let world = World::of(store).await;
     let good = world.payment(1);
-    let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
     let mut cases = Vec::new();
     for (member, value) in [
         ("debit_account", json!("x")),
@@ -50,34 +61,40 @@ async fn a_flaw_is_pointed_to(store: Store) {
     let mut held = good.clone();
     held["pending"] = json!(true);
     cases.push((with(&held, "timeout_seconds", json!(0)), "/transfers/1/timeout_seconds".into()));
-    for (body, pointer) in [
+    for item in [json!(1), json!([]), Value::Null] {
+        cases.push((json!({"transfers": [good, item]}), "/transfers/1".into()));
+    }
+    assert_flawed(&world, cases).await;
+    for code in ["ZZZ", "eur", ""] {
+        let answer = world.alice.api.post(BATCH, &with(&good, "currency", json!(code))).key("k").send().await;
+        answer.invalid("currency_unknown", "/transfers/1/currency");
+    }
+}
+
+async fn a_flaw_of_the_batch_is_pointed_to(store: Store) {
+    let world = World::of(store).await;
+    let good = world.payment(1);
+    let cases = [
         (json!({}), "/transfers"),
         (json!({"transfers": null}), "/transfers"),
         (json!({"transfers": {}}), "/transfers"),
         (json!({"transfers": "x"}), "/transfers"),
         (json!({"transfers": []}), "/transfers"),
         (json!({"transfers": [], "atomic": true}), "/transfers"),
-        (json!({"transfers": [good, 1]}), "/transfers/1"),
-        (json!({"transfers": [[]]}), "/transfers/0"),
-        (json!({"transfers": [null]}), "/transfers/0"),
         (json!({"transfers": [good], "atomic": "yes"}), "/atomic"),
         (json!({"transfers": [good], "atomic": 1}), "/atomic"),
         (json!({"transfers": [good], "dry_run": true}), "/dry_run"),
         (json!([]), ""),
         (json!([good]), ""),
         (Value::Null, ""),
-    ] {
-        cases.push((body, pointer.to_owned()));
-    }
-    for (body, pointer) in cases {
-        let answer = world.alice.api.post(BATCH, &body).key("k").send().await;
-        assert_eq!(answer.status, 422, "{pointer}: {}", answer.text());
-        answer.is_not_stored().invalid("invalid_request", &pointer);
-    }
-    for code in ["ZZZ", "eur", ""] {
-        let answer = world.alice.api.post(BATCH, &with(&good, "currency", json!(code))).key("k").send().await;
-        answer.invalid("currency_unknown", "/transfers/1/currency");
-    }
+    ];
+    assert_flawed(&world, cases.map(|(body, pointer)| (body, pointer.to_owned())).into()).await;
+}
+
+async fn metadata_has_its_bounds_in_a_batch_too(store: Store) {
+    let world = World::of(store).await;
+    let good = world.payment(1);
+    let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
     let deep = world.alice.api.post(BATCH, &with(&good, "metadata", nested(17))).key("k").send().await;
     let problem = deep.problem(422, "invalid_request");
     let pointer = problem["errors"][0]["pointer"].as_str().unwrap();

@@ -117,6 +117,22 @@ async fn batches_beyond_the_bound_are_refused_and_told_when_to_come_again(store:
     });
 }
 
+/// Its key tells later what became of it.
+#[tokio::test]
+async fn a_batch_that_takes_too_long_is_not_known_to_be_applied() {
+    let world = World::of_set(Store::Sqlite, &[("limits.batch_timeout_ms", "100")]).await;
+    let ledger = rusqlite::Connection::open(world.server.data().join("ledger.db")).unwrap();
+    ledger.execute_batch("begin immediate").unwrap();
+    let late = batch(&world.alice.api, "k", false, &[world.payment(5)]).send().await;
+    late.is_not_stored().problem(503, "overloaded");
+    assert!(late.header("retry-after").unwrap().parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    ledger.execute_batch("rollback").unwrap();
+    // Any other command waits for the one that was given up.
+    assert!(world.next_seq().await > LAST_SEQ);
+    done(&batch(&world.alice.api, "k", false, &[world.payment(5)]).send().await);
+    assert_eq!(world.balance(&world.bob.account).await, FUNDS + 5);
+}
+
 async fn the_bounds_of_a_batch_can_be_set(store: Store) {
     let settings = [("limits.body_bytes", "2048"), ("limits.batch_body_bytes", "4096")];
     let world = World::of_set(store, &settings).await;
