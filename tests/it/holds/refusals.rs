@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::purse;
-use crate::support::{FUNDS, LAST_SEQ, Store, World, act, on_both_stores, path_of};
+use crate::support::{FUNDS, LAST_SEQ, Store, World, act, on_both_stores, path_of, raw};
 
 /// A well-formed id of nothing.
 const NOTHING: &str = "01900000-0000-7000-8000-0000000000ff";
@@ -111,7 +111,16 @@ async fn a_body_may_be_left_out_and_must_be_json_else(store: Store) {
         long.send().await.problem(413, "payload_too_large");
         request(&hold, verb).header("accept", "text/html").send().await.problem(406, "not_acceptable");
     }
-    // A media type of nothing is that of no body.
+    // A media type of nothing is that of no body, also of one that tells only at its end that it is empty.
+    let raw = |key: &str| {
+        let request = raw::Request::post(&format!("{}/post", path_of(&hold))).bearer(world.operator.token());
+        request.field("Idempotency-Key", key).field("Transfer-Encoding", "chunked").head()
+    };
+    let mut connection = raw::Connection::open(world.server.address());
+    let reply = connection.call([raw("chunked"), b"2\r\n{}\r\n0\r\n\r\n".to_vec()].concat());
+    assert_eq!((reply.status, &*reply.problem_code()), (415, "unsupported_media_type"), "{reply:?}");
+    let reply = connection.call([raw("post"), b"0\r\n\r\n".to_vec()].concat());
+    assert_eq!(reply.status, 200, "{reply:?}");
     request(&hold, "post").header("content-type", "text/plain").send().await.json(200);
     let utf_8 = request(&hold, "reverse").header("content-type", "application/json; charset=utf-8");
     utf_8.body("{}").send().await.json(201);
