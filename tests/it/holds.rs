@@ -2,6 +2,7 @@
 
 mod expiry;
 mod refusals;
+mod storm;
 
 use serde_json::{Value, json};
 
