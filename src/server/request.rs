@@ -272,10 +272,18 @@ impl Exchanges {
             BodyRule::Json | BodyRule::OptionalJson => self.limits.body_bytes,
             BodyRule::BatchJson => self.limits.batch_body_bytes,
         };
-        if !is_plain_json(&head.headers) {
+        let patience = Duration::from_millis(self.limits.body_timeout_ms);
+        if is_plain_json(&head.headers) {
+            return body.collect(bound_bytes, patience).await;
+        }
+        if route.body != BodyRule::OptionalJson {
             return Err(AppError::UnsupportedMediaType);
         }
-        body.collect(bound_bytes, Duration::from_millis(self.limits.body_timeout_ms)).await
+        // Chunks tell only at their end that there are none.
+        body.collect(0, patience).await.map_err(|error| match error {
+            AppError::PayloadTooLarge(_) => AppError::UnsupportedMediaType,
+            other => other,
+        })
     }
 
     /// Runs the handler within the request's deadline; its panic is this request's alone.

@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accounts;
+mod batches;
 mod commands;
 mod crash;
 mod drain;
 mod errors;
 mod export;
+mod holds;
 mod idempotency;
 mod layers;
 mod metrics;
@@ -17,6 +19,7 @@ mod postgres;
 mod rate_limit;
 mod raw;
 mod requests;
+mod reversals;
 mod search;
 mod serving;
 mod settings;

@@ -35,6 +35,8 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
     let body: BatchBody<'_> = call.body.json()?;
     let atomic = body.atomic.unwrap_or(false);
     let orders = checked(body.transfers, &api.currencies)?;
+    // Several MiB with the decoder's buffers: not kept while the batch waits for its commit.
+    drop(call);
     match api.services.batch(asked, atomic, orders).await? {
         Outcome::Batch { batch, replayed } if batch.aborted => {
             Err(AppError::BatchRefused { batch, replayed })

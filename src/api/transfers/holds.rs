@@ -8,6 +8,7 @@ use crate::api::error::mark_replayed;
 use crate::api::{Answer, Api, AppError, AuthUser};
 use crate::models::posting::HoldDecision;
 use crate::models::{Amount, TransferId};
+use crate::services::transfers::Asked;
 use crate::web::call::Call;
 use crate::web::reply::Reply;
 
@@ -26,28 +27,29 @@ struct EmptyBody {}
 
 /// POST `/api/v1/transfers/{id}/post`
 pub(in crate::api) async fn post(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+    let asked = asked(&user, &call)?;
     let body: PostBody = optional(&mut call)?;
-    end(api, user, call, HoldDecision::Post(body.amount)).await
+    end(api, asked, &call, HoldDecision::Post(body.amount)).await
 }
 
 /// POST `/api/v1/transfers/{id}/void`
 pub(in crate::api) async fn void(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+    let asked = asked(&user, &call)?;
     let EmptyBody {} = optional(&mut call)?;
-    end(api, user, call, HoldDecision::Void).await
+    end(api, asked, &call, HoldDecision::Void).await
 }
 
 /// POST `/api/v1/transfers/{id}/reverse`
 pub(in crate::api) async fn reverse(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+    let asked = asked(&user, &call)?;
     let EmptyBody {} = optional(&mut call)?;
-    let (asked, id) = (asked(&user, &call)?, transfer_id(&call)?);
-    let outcome = api.services.reverse(asked, id).await?;
+    let outcome = api.services.reverse(asked, transfer_id(&call)?).await?;
     let (transfer, replayed) = decided(outcome, "The account that was credited belongs to another user.")?;
     created(&transfer, replayed)
 }
 
-async fn end(api: &Api, user: AuthUser, call: Call<'_>, decision: HoldDecision) -> Answer {
-    let (asked, id) = (asked(&user, &call)?, transfer_id(&call)?);
-    let outcome = api.services.resolve(asked, id, decision).await?;
+async fn end(api: &Api, asked: Asked<'_>, call: &Call<'_>, decision: HoldDecision) -> Answer {
+    let outcome = api.services.resolve(asked, transfer_id(call)?, decision).await?;
     let (transfer, replayed) = decided(outcome, "The debit account belongs to another user.")?;
     let reply = Reply::json(StatusCode::OK, &TransferView::from(&*transfer))?;
     Ok(mark_replayed(reply.no_store(), replayed))

@@ -214,7 +214,8 @@ impl AuditSource {
             transfer.reversed_by,
             transfer.created_by,
             transfer.idempotency_key,
-            transfer.created_at
+            transfer.created_at,
+            transfer.hold
         ])
     }
 
