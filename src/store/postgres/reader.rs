@@ -1,5 +1,7 @@
 //! Queries of one core.
 
+mod statement;
+
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -53,6 +55,7 @@ macro_rules! first_seq_at {
         )
     };
 }
+use first_seq_at;
 
 const ENTRIES: &str = concat!(
     "select ",

@@ -8,6 +8,7 @@ mod checkpoint;
 mod convert;
 mod reader;
 mod rows;
+mod statements;
 mod writer;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use audit::AuditSource;
 pub use reader::Reader;
+pub use statements::StatementReader;
 pub use writer::Writer;
 
 use super::StoreError;
@@ -117,6 +119,13 @@ impl Database {
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(READER_BUSY_TIMEOUT)?;
         Ok(Reader::new(connection))
+    }
+
+    /// What statements of all cores are read through: a thread with a connection of its own.
+    pub fn statement_reader(&self) -> Result<StatementReader, StoreError> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_update(None, "cache_size", -statements::CACHE_KIB)?;
+        StatementReader::start(connection)
     }
 
     /// One snapshot of everything.

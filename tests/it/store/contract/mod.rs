@@ -9,6 +9,7 @@ pub(crate) mod entries;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
+pub(crate) mod statements;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod views;
@@ -66,6 +67,10 @@ macro_rules! contract_on {
                 a_history_is_cut_at_exact_times
                 a_query_may_ask_for_anything
                 a_query_may_begin_behind_any_number;
+            statements:
+                a_span_is_cut_at_exact_times
+                lines_say_what_their_transfers_say
+                a_span_stays_as_it_was_read;
             views:
                 a_reader_on_another_thread_sees_whole_batches
                 writer_and_reader_see_one_log
