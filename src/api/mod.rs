@@ -12,6 +12,7 @@ mod idempotency;
 mod metrics;
 mod paging;
 pub mod routes;
+mod statements;
 mod tokens;
 mod transfers;
 mod users;

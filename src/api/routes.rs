@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use http::Method;
 
-use super::{Answer, Api, AuthUser, accounts, bench, health, metrics, tokens, transfers, users};
+use super::{Answer, Api, AuthUser, accounts, bench, health, metrics, statements, tokens, transfers, users};
 use crate::telemetry::metrics::RowLabels;
 use crate::web::call::Call;
 use crate::web::router::Router;
@@ -47,6 +47,7 @@ pub enum Endpoint {
 
 const JSON: &[&str] = &["application/json"];
 const METRICS: &[&str] = &metrics::MEDIA_TYPES;
+const STATEMENT: &[&str] = &statements::MEDIA_TYPES;
 const TEXT: &[&str] = &["text/plain"];
 
 /// A row for anyone.
@@ -94,6 +95,7 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/accounts", None, JSON, user!(accounts::list)),
         (get.clone(), "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
         (get.clone(), "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
+        (get.clone(), "/api/v1/accounts/{id}/statement", None, STATEMENT, user!(statements::read)),
         (post.clone(), "/api/v1/transfers", Json, JSON, user!(transfers::create)),
         (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),

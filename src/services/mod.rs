@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod posting;
+pub mod statements;
 pub mod tokens;
 pub mod transfers;
 pub mod users;
@@ -14,6 +15,7 @@ pub mod users;
 use std::time::SystemTime;
 
 pub use posting::{LaneError, PostingLane};
+pub use statements::Statements;
 pub use tokens::{SigningKey, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
@@ -28,6 +30,8 @@ pub struct Services {
     pub lane: PostingLane,
     /// Where cycles are burnt.
     pub pool: CpuPool,
+    /// What statements are read through.
+    pub statements: Statements,
     /// Makes and verifies tokens.
     pub tokens: Tokens,
 }
@@ -45,6 +49,9 @@ pub enum ServiceError {
     /// The CPU pool did not take or finish the job.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// So much of this is under way that more must wait.
+    #[error("overloaded: {0}")]
+    Overloaded(&'static str),
     /// There is no such thing, or it is none of the caller's business that there is.
     #[error("not found")]
     NotFound,

@@ -17,6 +17,7 @@ mod raw;
 mod requests;
 mod serving;
 mod settings;
+mod statements;
 mod store;
 mod support;
 mod transfers;
