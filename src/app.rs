@@ -31,8 +31,9 @@ use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
 use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
-use crate::services::{PostingLane, Services, SigningKey, Tokens};
+use crate::services::{PostingLane, Services, SigningKey, Statements, Tokens};
 use crate::store::Store;
+use crate::store::statements::StatementReader;
 use crate::telemetry::access::Sampling;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::metrics::{CoreMetrics, Metrics};
@@ -204,11 +205,12 @@ struct Blueprint<'a> {
 
 impl Blueprint<'_> {
     /// The interface of one worker, with a read connection of its own.
-    fn api(&self) -> Result<Api, AppFailure> {
+    fn api(&self, statements: StatementReader) -> Result<Api, AppFailure> {
         let services = Services {
             reader: self.store.reader().map_err(failed)?,
             lane: self.lane.for_core(),
             pool: self.pool.clone(),
+            statements: Statements::new(statements),
             tokens: self.tokens.clone(),
         };
         let settings = self.settings;
@@ -248,7 +250,9 @@ impl Server {
         let (tells_end, ended) = mpsc::channel(cores.len());
         let settings = blueprint.settings;
         let mut workers = Vec::with_capacity(cores.len());
-        for (index, ((core, listener), metrics)) in cores.iter().zip(listeners).zip(tallies).enumerate() {
+        let statements = blueprint.store.statement_readers(cores.len()).map_err(failed)?;
+        let places = cores.iter().zip(listeners).zip(tallies).zip(statements).enumerate();
+        for (index, (((core, listener), metrics), statements)) in places {
             let worker = Worker {
                 index,
                 core: *core,
@@ -258,7 +262,7 @@ impl Server {
                 limits: settings.limits.clone(),
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,
-                api: blueprint.api()?,
+                api: blueprint.api(statements)?,
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),

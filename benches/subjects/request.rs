@@ -22,7 +22,7 @@ use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{Actor, Currencies, Role};
 use ringledger::runtime::{BusyPoll, CpuPool, CpuThreads, Engine, Kick, Stream};
 use ringledger::server::{self, Exchanges};
-use ringledger::services::{PostingLane, Services, SigningKey, Tokens};
+use ringledger::services::{PostingLane, Services, SigningKey, Statements, Tokens};
 use ringledger::store::{Location, Store};
 use ringledger::telemetry::access::Sampling;
 use ringledger::telemetry::logging::{self, Format, Logging};
@@ -213,7 +213,15 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
     let (metrics, mut tallies) = Metrics::new("bench", rows, 0..1, log.dropped());
     let api = Api {
         router: routes::router(true),
-        services: Services { reader: store.reader().expect("a reader"), lane, pool, tokens: tokens.clone() },
+        services: Services {
+            reader: store.reader().expect("a reader"),
+            lane,
+            pool,
+            statements: Statements::new(
+                store.statement_readers(1).expect("a reader of statements").remove(0),
+            ),
+            tokens: tokens.clone(),
+        },
         rate_limiter: Arc::new(RateLimiter::off()),
         currencies: Currencies::default(),
         open_registration: settings.auth.open_registration,

@@ -362,6 +362,7 @@ impl From<ServiceError> for AppError {
             ServiceError::Store(error) => error.into(),
             ServiceError::Lane(error) => error.into(),
             ServiceError::Pool(error) => error.into(),
+            ServiceError::Overloaded(what) => Self::Overloaded(what),
             ServiceError::NotFound => Self::NotFound,
             ServiceError::Forbidden(what) => Self::Forbidden(what),
             ServiceError::UsernameTaken => Self::UsernameTaken,

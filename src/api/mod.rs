@@ -13,6 +13,7 @@ mod metrics;
 mod paging;
 pub mod rate_limit;
 pub mod routes;
+mod statements;
 mod tokens;
 mod transfers;
 mod users;

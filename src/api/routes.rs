@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use http::Method;
 
-use super::{Answer, Api, AuthUser, accounts, bench, health, metrics, tokens, transfers, users};
+use super::{Answer, Api, AuthUser, accounts, bench, health, metrics, statements, tokens, transfers, users};
 use crate::telemetry::metrics::RowLabels;
 use crate::web::call::Call;
 use crate::web::router::Router;
@@ -51,6 +51,7 @@ pub enum Endpoint {
 
 const JSON: &[&str] = &["application/json"];
 const METRICS: &[&str] = &metrics::MEDIA_TYPES;
+const STATEMENT: &[&str] = &statements::MEDIA_TYPES;
 const TEXT: &[&str] = &["text/plain"];
 
 /// A row for anyone.
@@ -99,6 +100,7 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
         (get.clone(), "/api/v1/accounts/{id}/balance", None, JSON, user!(accounts::balance::read)),
         (get.clone(), "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
+        (get.clone(), "/api/v1/accounts/{id}/statement", None, STATEMENT, user!(statements::read)),
         (post.clone(), "/api/v1/transfers", Json, JSON, user!(transfers::create)),
         (get.clone(), "/api/v1/transfers", None, JSON, user!(transfers::search::list)),
         (post.clone(), "/api/v1/transfers/batch", BatchJson, JSON, user!(transfers::create_batch)),

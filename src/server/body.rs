@@ -1,14 +1,20 @@
-//! Request bodies: collected whole, within a bound of bytes and of patience. Trailers are dropped unread
-//! (RFC 9110 §6.5.1), so none can pass for a field of the head.
+//! Bodies. A request's is collected whole, within a bound of bytes and of patience; its trailers are dropped unread
+//! (RFC 9110 §6.5.1), so none can pass for a field of the head. A reply's is whole, or made while it is sent.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use http::HeaderValue;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
+use super::connection::UnderWay;
 use crate::api::AppError;
+use crate::web::reply::{BodyBroken, Pieces};
 
 /// Bytes a second that earn a body more time than its deadline. Lets a large body take longer on a slow line and
 /// ends one that comes by the byte, however long it is declared to be.
@@ -112,4 +118,82 @@ impl Arriving {
 /// The time that so many bytes are worth.
 fn earned(bytes: usize) -> Duration {
     Duration::from_secs(bytes as u64) / BYTES_PER_SECOND
+}
+
+/// The body of a reply.
+pub enum ReplyBody {
+    /// All of it.
+    Whole(Full<Bytes>),
+    /// Made while it is sent.
+    Made(Box<Making>),
+}
+
+/// A body that is made piece by piece. Its request is under way until it ends: a client that leaves is noticed, and a
+/// connection that waits for a piece is not at rest.
+pub struct Making {
+    pieces: Pieces,
+    under_way: Option<UnderWay>,
+    /// The request's id.
+    id: HeaderValue,
+}
+
+impl From<Bytes> for ReplyBody {
+    fn from(whole: Bytes) -> Self {
+        Self::Whole(Full::new(whole))
+    }
+}
+
+impl Making {
+    pub(super) fn new(pieces: Pieces, under_way: UnderWay, id: HeaderValue) -> Self {
+        Self { pieces, under_way: Some(under_way), id }
+    }
+
+    /// The next piece. A panic is this body's alone.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyBroken>>> {
+        let polled = catch_unwind(AssertUnwindSafe(|| self.pieces.0.as_mut().poll_next(cx)));
+        polled.unwrap_or_else(|_| Poll::Ready(Some(Err(BodyBroken("making it panicked".to_owned())))))
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        if let Some(under_way) = self.under_way.take() {
+            under_way.end(std::time::Instant::now());
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = BodyBroken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
+        match self.get_mut() {
+            Self::Whole(whole) => Pin::new(whole).poll_frame(cx).map_err(|never| match never {}),
+            Self::Made(making) => making.poll_piece(cx).map(|piece| {
+                let piece = piece?;
+                if let Err(error) = &piece {
+                    tracing::warn!(id = making.id.to_str().unwrap_or_default(), %error, "a body broke off");
+                }
+                Some(piece.map(Frame::data))
+            }),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Made(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => whole.size_hint(),
+            Self::Made(_) => SizeHint::default(),
+        }
+    }
 }

@@ -18,12 +18,12 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tracing::Instrument;
 
 use self::record::{Record, RouteName, id_field};
-use super::body::Arriving;
+pub use super::body::ReplyBody;
+use super::body::{Arriving, Making};
 use super::connection::UnderWay;
 use super::head::{self, Fields, KnownHost, REQUEST_ID};
 use super::parking::Parking;
@@ -38,9 +38,6 @@ use crate::web::call::{Body, Call};
 use crate::web::negotiate;
 use crate::web::reply::{self, Reply};
 use crate::web::router::{Match, Params};
-
-/// The body of a reply.
-pub type ReplyBody = Full<Bytes>;
 
 /// How long the rest of a body may take to arrive before the connection is given up instead, when its request is
 /// answered without it.
@@ -141,8 +138,8 @@ impl Exchanges {
         let (reply, ends_connection) = record.settle(outcome);
         let closes = ends_connection || self.closing.get();
         let now = Instant::now();
-        under_way.end(now);
-        let mut response = self.leave(&record, reply, closes, now);
+        let (reply, body) = split(reply, under_way, &id, now);
+        let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, id, head.headers);
         Answering::Made(Some(response))
     }
@@ -184,8 +181,8 @@ impl Exchanges {
         };
         let (reply, closes) = answering.instrument(span).await;
         let now = Instant::now();
-        under_way.end(now);
-        let mut response = self.leave(&record, reply, closes, now);
+        let (reply, body) = split(reply, under_way, &arrived.id, now);
+        let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, arrived.id, arrived.head.headers);
         response
     }
@@ -314,11 +311,18 @@ impl Exchanges {
     }
 
     /// Counts a request that is answered, writes its access line, and makes the response, all but its id.
-    fn leave(&self, record: &Record<'_>, reply: Reply, closes: bool, now: Instant) -> Response<ReplyBody> {
+    fn leave(
+        &self,
+        record: &Record<'_>,
+        reply: Reply,
+        body: ReplyBody,
+        closes: bool,
+        now: Instant,
+    ) -> Response<ReplyBody> {
         let duration = now - record.begin;
         self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), duration);
         self.access.record(&record.line(reply.status, duration, now));
-        let mut response = Response::new(Full::new(reply.body));
+        let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         *response.headers_mut() = reply.headers;
         if closes {
@@ -326,6 +330,17 @@ impl Exchanges {
         }
         response
     }
+}
+
+/// Takes the body off a reply. With a whole one the request ends now, with one in pieces at its last.
+fn split(mut reply: Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> (Reply, ReplyBody) {
+    let body = if let Some(pieces) = reply.pieces.take() {
+        ReplyBody::Made(Box::new(Making::new(pieces, under_way, id.clone())))
+    } else {
+        under_way.end(now);
+        std::mem::take(&mut reply.body).into()
+    };
+    (reply, body)
 }
 
 /// Gives a response its request's id, once nothing borrows from the request; the request's fields are done with.

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod ledger_file;
 pub mod posting;
 pub mod search;
+pub mod statements;
 pub mod tokens;
 pub mod transfers;
 pub mod users;
@@ -16,6 +17,7 @@ pub mod users;
 use std::time::SystemTime;
 
 pub use posting::{LaneError, PostingLane};
+pub use statements::Statements;
 pub use tokens::{SigningKey, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
@@ -30,6 +32,8 @@ pub struct Services {
     pub lane: PostingLane,
     /// Where cycles are burnt.
     pub pool: CpuPool,
+    /// What statements are read through.
+    pub statements: Statements,
     /// Makes and verifies tokens.
     pub tokens: Tokens,
 }
@@ -47,6 +51,9 @@ pub enum ServiceError {
     /// The CPU pool did not take or finish the job.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// So much of this is under way that more must wait.
+    #[error("overloaded: {0}")]
+    Overloaded(&'static str),
     /// There is no such thing, or it is none of the caller's business that there is.
     #[error("not found")]
     NotFound,

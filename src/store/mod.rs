@@ -12,6 +12,7 @@ mod keys;
 pub mod migrations;
 pub mod postgres;
 pub mod sqlite;
+pub mod statements;
 
 use std::path::PathBuf;
 

@@ -1,11 +1,14 @@
-//! A reply as a value: status, header fields, whole body.
+//! A reply as a value: status, header fields, and a body that is whole or made piece by piece.
 //!
 //! Owns how the usual replies are built. Must not know how they are sent; `Content-Length`,
 //! `Date` and the body of a `HEAD` reply are the server's.
 
 use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -39,21 +42,38 @@ fn empty_map() -> HeaderMap {
     SPARE.take().unwrap_or_else(|| HeaderMap::with_capacity(REPLY_FIELDS))
 }
 
+/// A body cannot be ended as it was begun. The connection is cut, so that nobody takes what came for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyBroken(pub String);
+
+/// A body that is made while it is sent: asked for its next piece when the one before has found room. Dropped, with all
+/// that it waits for, when its client leaves.
+pub struct Pieces(pub Pin<Box<dyn Stream<Item = Result<Bytes, BodyBroken>>>>);
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Pieces")
+    }
+}
+
 /// A complete reply.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
     /// Header fields, without those that belong to the connection.
     pub headers: HeaderMap,
-    /// The body; empty for none.
+    /// The body; empty for none, and for one in pieces.
     pub body: Bytes,
+    /// The body in pieces, if it has no length yet.
+    pub pieces: Option<Pieces>,
 }
 
 impl Reply {
     /// No body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: empty_map(), body: Bytes::new() }
+        Self { status, headers: empty_map(), body: Bytes::new(), pieces: None }
     }
 
     /// `value` as `application/json`.
@@ -71,7 +91,13 @@ impl Reply {
 
     /// A body of any media type.
     pub fn bytes(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>) -> Self {
-        let reply = Self { status, headers: empty_map(), body: body.into() };
+        let reply = Self { status, headers: empty_map(), body: body.into(), pieces: None };
+        reply.header(CONTENT_TYPE, media_type)
+    }
+
+    /// A body of any media type that is made while it is sent.
+    pub fn pieces(status: StatusCode, media_type: HeaderValue, pieces: Pieces) -> Self {
+        let reply = Self { pieces: Some(pieces), ..Self::empty(status) };
         reply.header(CONTENT_TYPE, media_type)
     }
 

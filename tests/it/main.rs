@@ -23,6 +23,7 @@ mod reversals;
 mod search;
 mod serving;
 mod settings;
+mod statements;
 mod store;
 mod support;
 mod transfers;

@@ -117,6 +117,12 @@ impl Database {
         Reader::new(&self.options)
     }
 
+    /// The connection of a core that statements are read through, made when it is first used. Its long answers are
+    /// not in the way of those that requests wait for.
+    pub fn statement_reader(&self) -> Result<Reader, StoreError> {
+        Reader::new(&Options { connections_per_core: 1, ..(*self.options).clone() })
+    }
+
     /// One snapshot of everything, up to `seq` at least: from the replica if there is one that has it.
     pub fn audit(&self, seq: u64) -> Result<AuditSource, StoreError> {
         AuditSource::open(&self.options, seq)

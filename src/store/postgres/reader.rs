@@ -1,6 +1,7 @@
 //! Queries of one core.
 
 mod search;
+mod statement;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -55,6 +56,7 @@ macro_rules! first_seq_at {
         )
     };
 }
+use first_seq_at;
 
 const ENTRIES: &str = concat!(
     "select ",

@@ -9,6 +9,7 @@ mod convert;
 mod import;
 mod reader;
 mod rows;
+mod statements;
 mod writer;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -20,6 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use audit::AuditSource;
 pub use reader::Reader;
+pub use statements::StatementReader;
 pub use writer::Writer;
 
 use super::StoreError;
@@ -118,6 +120,13 @@ impl Database {
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         connection.busy_timeout(READER_BUSY_TIMEOUT)?;
         Ok(Reader::new(connection))
+    }
+
+    /// What statements of all cores are read through: a thread with a connection of its own.
+    pub fn statement_reader(&self) -> Result<StatementReader, StoreError> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_update(None, "cache_size", -statements::CACHE_KIB)?;
+        StatementReader::start(connection)
     }
 
     /// One snapshot of everything.

@@ -2,6 +2,7 @@
 //! asked, on the core's own connection.
 
 mod search;
+mod statement;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 

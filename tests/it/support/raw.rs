@@ -92,6 +92,14 @@ impl Connection {
         self.stream.read(&mut [0; READ_BYTES])
     }
 
+    /// Some bytes as they come, framing included; `None` at the end.
+    pub(crate) fn read_some(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; READ_BYTES];
+        let count = self.stream.read(&mut bytes).unwrap();
+        bytes.truncate(count);
+        (count > 0).then_some(bytes)
+    }
+
     /// Sends a request and reads its reply.
     pub(crate) fn call(&mut self, request: impl AsRef<[u8]>) -> Reply {
         self.send(request);

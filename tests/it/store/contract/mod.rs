@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
 pub(crate) mod search;
+pub(crate) mod statements;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod views;
@@ -74,6 +75,10 @@ macro_rules! contract_on {
                 every_search_finds_what_a_look_at_all_finds
                 a_search_for_what_many_have_goes_on_where_it_stopped
                 transfers_are_cut_at_exact_times;
+            statements:
+                a_span_is_cut_at_exact_times
+                lines_say_what_their_transfers_say
+                a_span_stays_as_it_was_read;
             views:
                 a_reader_on_another_thread_sees_whole_batches
                 writer_and_reader_see_one_log
