@@ -3,16 +3,19 @@
 //! Owns connections, clock and ids, so that a case is about its subject. Knows no database: where the store is
 //! kept is a [`Fixture`]'s business.
 
+mod commands;
+
 use std::sync::Arc;
 
 use ringledger::models::money::MAX_MINOR_UNITS;
 use ringledger::models::posting::{
-    Command, Entry, OpenAccount, Outcome, Owner, RegisterUser, Rejection, TransferRequest,
+    BatchItem, BatchOutcome, BatchRequest, Command, Entry, ExpireHolds, HoldDecision, HoldRequest,
+    OpenAccount, Outcome, Owner, RegisterUser, Rejection, ReversalRequest, TransferRequest,
 };
 use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{
-    Account, AccountId, Actor, Amount, Fingerprint, Head, IdempotencyKey, Money, Role, Terms, Timestamp,
-    Transfer, TransferId, UserId,
+    Account, AccountId, Actor, Amount, Fingerprint, Head, Hold, IdempotencyKey, Money, Role, Terms,
+    Timestamp, Transfer, TransferId, UserId,
 };
 use ringledger::services::audit::{Audited, audit};
 use ringledger::store::{AccountQuery, EntryQuery, Location, Reader, Store, StoreError, Writer};
@@ -23,7 +26,6 @@ use uuid::Uuid;
 pub(crate) const OPERATOR: Actor = Actor { id: BUILT_IN_OPERATOR, role: Role::Operator };
 /// No account of this id is ever opened.
 pub(crate) const NOWHERE: AccountId = AccountId::from_uuid(Uuid::nil());
-/// The action in every fingerprint.
 /// More rows than any case makes.
 pub(crate) const ALL: u32 = 100_000;
 
@@ -116,6 +118,12 @@ impl Ledger {
         self.runtime.block_on(self.writer.head()).unwrap()
     }
 
+    /// When the first hold with a time limit ends.
+    #[track_caller]
+    pub(crate) fn next_expiry(&mut self) -> Option<Timestamp> {
+        self.runtime.block_on(self.writer.next_expiry()).unwrap()
+    }
+
     /// Commits one command.
     #[track_caller]
     pub(crate) fn decide(&mut self, command: impl Into<AnyCommand>) -> Outcome {
@@ -160,58 +168,17 @@ impl Ledger {
         posted(self.decide(payment))
     }
 
-    // Commands, each with ids of its own.
-
-    /// An id that was not made before. Ids rise.
-    pub(crate) fn new_id(&mut self) -> Uuid {
-        self.made += 1;
-        Uuid::from_u128(0x0190_0000_0000_7000_9000_0000_0000_0000 + self.made)
-    }
-
-    /// Makes an ordinary user.
-    pub(crate) fn registration(&mut self, name: &str) -> RegisterUser {
-        RegisterUser {
-            id: UserId::from_uuid(self.new_id()),
-            username: name.parse().unwrap(),
-            role: Role::User,
-            password_hash: format!("hash of {name}"),
-        }
-    }
-
-    /// Opens a euro account that may not fall below 0.
-    pub(crate) fn opening(&mut self, owner: UserId) -> OpenAccount {
-        OpenAccount {
-            id: AccountId::from_uuid(self.new_id()),
-            owner: Owner::Id(owner),
-            name: None,
-            currency: "EUR".parse().unwrap(),
-            min_balance: Some(Money::ZERO),
-        }
-    }
-
-    /// The operator moves euros, with a key of its own.
-    pub(crate) fn payment(&mut self, debit: AccountId, credit: AccountId, amount: i64) -> TransferRequest {
-        let key = format!("key-{}", self.made);
-        self.request(OPERATOR, &key, euros(debit, credit, amount))
-    }
-
-    /// Asks for a transfer.
-    pub(crate) fn request(&mut self, actor: Actor, key: &str, terms: Terms) -> TransferRequest {
-        let id = self.new_id();
-        TransferRequest {
-            actor,
-            key: key_of(key),
-            fingerprint: Fingerprint::of_transfer(&terms, None),
-            id: TransferId::from_uuid(id),
-            terms,
-            hold: None,
-            request_id: format!("request-{id}").into(),
-        }
-    }
-
-    /// The same request, sent another time.
-    pub(crate) fn again(&mut self, request: &TransferRequest) -> TransferRequest {
-        self.request(request.actor, request.key.as_str(), request.terms.clone())
+    /// Holds euros, for some seconds if not for ever.
+    #[track_caller]
+    pub(crate) fn reserve(
+        &mut self,
+        debit: AccountId,
+        credit: AccountId,
+        amount: i64,
+        timeout_s: Option<u32>,
+    ) -> Arc<Transfer> {
+        let holding = self.holding(debit, credit, amount, timeout_s);
+        posted(self.decide(holding))
     }
 
     // Reads.
@@ -230,6 +197,18 @@ impl Ledger {
     #[track_caller]
     pub(crate) fn account(&self, id: AccountId) -> Account {
         self.read(self.reader.account(id)).unwrap_or_else(|| panic!("no account {id}"))
+    }
+
+    /// Balance and held of an account.
+    #[track_caller]
+    pub(crate) fn funds(&self, id: AccountId) -> (i64, i64) {
+        let account = self.account(id);
+        (account.balance.minor_units(), account.held.minor_units())
+    }
+
+    #[track_caller]
+    pub(crate) fn transfer(&self, id: TransferId) -> Transfer {
+        self.read(self.reader.transfer(id)).unwrap_or_else(|| panic!("no transfer {id}"))
     }
 
     #[track_caller]
@@ -268,22 +247,19 @@ impl From<Command> for AnyCommand {
     }
 }
 
-impl From<RegisterUser> for AnyCommand {
-    fn from(command: RegisterUser) -> Self {
-        Self(Command::RegisterUser(command))
-    }
+macro_rules! any_command {
+    ($($kind:ident: $command:ident),+) => {$(
+        impl From<$command> for AnyCommand {
+            fn from(command: $command) -> Self {
+                Self(Command::$kind(command))
+            }
+        }
+    )+};
 }
 
-impl From<OpenAccount> for AnyCommand {
-    fn from(command: OpenAccount) -> Self {
-        Self(Command::OpenAccount(command))
-    }
-}
-
-impl From<TransferRequest> for AnyCommand {
-    fn from(command: TransferRequest) -> Self {
-        Self(Command::Transfer(command))
-    }
+any_command! {
+    RegisterUser: RegisterUser, OpenAccount: OpenAccount, Transfer: TransferRequest, Resolve: HoldRequest,
+    Reverse: ReversalRequest, Batch: BatchRequest, ExpireHolds: ExpireHolds
 }
 
 /// A runtime for one thread's queries.
@@ -338,7 +314,7 @@ pub(crate) fn opened(outcome: Outcome) -> Account {
     }
 }
 
-/// The transfer that was made by this very command.
+/// The transfer that was made, ended or reversed by this very command.
 #[track_caller]
 pub(crate) fn posted(outcome: Outcome) -> Arc<Transfer> {
     match outcome {
@@ -356,6 +332,15 @@ pub(crate) fn rejected(outcome: Outcome) -> Rejection {
     }
 }
 
+/// What became of this very batch of transfers.
+#[track_caller]
+pub(crate) fn judged(outcome: Outcome) -> Arc<BatchOutcome> {
+    match outcome {
+        Outcome::Batch { batch, replayed: false } => batch,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// The same outcome as it is told to a later command with the key.
 #[track_caller]
 pub(crate) fn replay_of(outcome: &Outcome) -> Outcome {
@@ -364,6 +349,7 @@ pub(crate) fn replay_of(outcome: &Outcome) -> Outcome {
         Outcome::Rejected { rejection, request_id, .. } => {
             Outcome::Rejected { rejection, request_id, replayed: true }
         }
+        Outcome::Batch { batch, .. } => Outcome::Batch { batch, replayed: true },
         other => panic!("{other:?} is not kept"),
     }
 }

@@ -6,7 +6,8 @@
 
 mod contract;
 mod kinds;
-mod ledger;
-mod postgres;
+pub(crate) mod ledger;
+pub(crate) mod memory;
+pub(crate) mod postgres;
 mod sqlite;
 mod tampering;

@@ -150,7 +150,8 @@ impl Fixture for Schema {
     }
 }
 
-fn location(url: &str) -> Location {
+/// The store at `url`.
+pub(crate) fn location(url: &str) -> Location {
     Location::Postgres(Box::new(Options {
         target: Target::parse(url).unwrap(),
         replica: None,

@@ -3,13 +3,17 @@
 #![expect(clippy::needless_pass_by_value, reason = "all cases are called alike, with a ledger of their own")]
 
 pub(crate) mod accounts;
+pub(crate) mod batch_requests;
 pub(crate) mod batches;
 pub(crate) mod durability;
 pub(crate) mod entries;
 pub(crate) mod files;
+pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
+pub(crate) mod replays;
+pub(crate) mod reversals;
 pub(crate) mod search;
 pub(crate) mod statements;
 pub(crate) mod transfers;
@@ -42,6 +46,31 @@ macro_rules! contract_on {
                 only_owner_and_operator_debit_an_account
                 a_floor_is_reached_and_not_passed
                 amounts_and_balances_reach_the_ends_of_their_range;
+            holds:
+                a_hold_reserves_until_it_ends
+                a_hold_is_over_before_it_is_swept
+                a_sweep_takes_the_earliest_first_up_to_its_limit
+                a_sweep_may_share_its_batch
+                a_hold_is_made_and_ended_in_one_batch
+                a_transfer_that_is_not_there_leaves_the_key_free
+                only_payers_and_operators_end_a_hold
+                holds_reach_the_ends_of_the_range
+                a_hold_and_a_payment_are_two_uses_of_a_key;
+            reversals:
+                a_reversal_is_linked_both_ways
+                a_transfer_is_reversed_once
+                payees_and_operators_reverse;
+            batch_requests:
+                items_are_done_one_by_one
+                an_atomic_request_is_done_all_or_not_at_all
+                an_atomic_request_that_is_refused_undoes_itself_alone
+                a_request_of_which_nothing_is_done_is_told_again
+                a_request_may_be_larger_than_a_batch_of_commands;
+            replays:
+                every_command_is_told_the_same_after_a_restart
+                a_second_use_in_the_same_batch_is_a_replay_of_any_command
+                one_key_serves_one_action
+                keys_of_any_command_are_free_after_a_day;
             batches:
                 a_batch_may_depend_on_itself
                 what_comes_later_in_a_batch_is_not_there_yet

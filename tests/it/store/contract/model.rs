@@ -2,25 +2,27 @@
 //! after the other, and the invariants hold after each batch.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::iter;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
-use ringledger::models::event::ChainHash;
 use ringledger::models::idempotency::KEY_LIFE_S;
 use ringledger::models::posting::{
-    Books, Command, Entry, Journal, KeyRecord, OpenAccount, Outcome, Owner, RegisterUser, TransferRequest,
+    BatchRequest, Command, ExpireHolds, HoldRequest, OpenAccount, Outcome, Owner, RegisterUser,
+    ReversalRequest, TransferRequest,
 };
-use ringledger::models::user::{BUILT_IN_OPERATOR, BUILT_IN_OPERATOR_NAME};
+use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{
-    Account, AccountId, Actor, Head, IdempotencyKey, Money, Role, Timestamp, Transfer, User, UserId,
+    AccountId, Actor, Fingerprint, Hold, IdempotencyKey, Money, Role, Terms, Timestamp, Transfer, TransferId,
+    TransferStatus, UserId,
 };
 use uuid::Uuid;
 
-use crate::store::ledger::{Ledger, euros};
+use crate::store::ledger::{ALL, Ledger, euros, key_of};
+use crate::store::memory::Memory;
 
 /// Random histories in a run; each is a ledger of its own.
 const HISTORIES: u32 = 64;
@@ -33,8 +35,27 @@ const NAMES: [&str; 4] = ["ann", "Ann", "BEN", "ben"];
 enum Step {
     Register { name: usize },
     Open { owner: usize, by_name: bool, yen: bool, unbounded: bool },
-    Transfer { actor: u128, operator: bool, debit: u128, credit: u128, amount: i64, key: u8 },
+    Ask { actor: u128, operator: bool, key: u8, what: What },
     Repeat { earlier: Index },
+    Expire,
+}
+
+/// What a key is used for. Transfers that were asked for are named, made or not.
+#[derive(Debug, Clone)]
+enum What {
+    Transfer(Order),
+    Post { of: Index, part: Option<i64> },
+    Void { of: Index },
+    Reverse { of: Index },
+    Batch { atomic: bool, orders: Vec<Order> },
+}
+
+#[derive(Debug, Clone)]
+struct Order {
+    debit: u128,
+    credit: u128,
+    amount: i64,
+    hold: Option<Hold>,
 }
 
 /// What every history begins with, so that money can move from the first random step on.
@@ -58,18 +79,37 @@ fn step() -> impl Strategy<Value = Step> {
     let register = (0..NAMES.len()).prop_map(|name| Step::Register { name });
     let open = (0..NAMES.len(), any::<bool>(), prop::bool::weighted(0.1), any::<bool>())
         .prop_map(|(owner, by_name, yen, unbounded)| Step::Open { owner, by_name, yen, unbounded });
-    let transfer = (1..3_u128, any::<bool>(), 0..6_u128, 0..6_u128, 1..40_i64, 0..20_u8).prop_map(
-        |(actor, operator, debit, credit, amount, key)| Step::Transfer {
-            actor,
-            operator,
-            debit,
-            credit,
-            amount,
-            key,
-        },
-    );
+    let ask = (1..3_u128, prop::bool::weighted(0.7), 0..40_u8, what())
+        .prop_map(|(actor, operator, key, what)| Step::Ask { actor, operator, key, what });
     let repeat = any::<Index>().prop_map(|earlier| Step::Repeat { earlier });
-    prop_oneof![1 => register, 2 => open, 8 => transfer, 3 => repeat]
+    prop_oneof![1 => register, 2 => open, 14 => ask, 3 => repeat, 1 => Just(Step::Expire)]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let hold = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Hold { timeout_s: None })),
+        2 => (1..90_u32).prop_map(|timeout_s| Some(Hold { timeout_s: Some(timeout_s) })),
+    ];
+    // The first account is the one that has no floor.
+    let debit = prop_oneof![1 => Just(1), 2 => 0..6_u128];
+    (debit, 0..6_u128, 1..40_i64, hold).prop_map(|(debit, credit, amount, hold)| Order {
+        debit,
+        credit,
+        amount,
+        hold,
+    })
+}
+
+fn what() -> impl Strategy<Value = What> {
+    prop_oneof![
+        8 => order().prop_map(What::Transfer),
+        4 => (any::<Index>(), prop::option::of(1..40_i64)).prop_map(|(of, part)| What::Post { of, part }),
+        1 => any::<Index>().prop_map(|of| What::Void { of }),
+        3 => any::<Index>().prop_map(|of| What::Reverse { of }),
+        2 => (any::<bool>(), prop::collection::vec(order(), 1..6))
+            .prop_map(|(atomic, orders)| What::Batch { atomic, orders }),
+    ]
 }
 
 fn batch() -> impl Strategy<Value = Batch> {
@@ -83,7 +123,10 @@ fn batch() -> impl Strategy<Value = Batch> {
 struct Commands {
     users: u128,
     accounts: u128,
-    requests: Vec<TransferRequest>,
+    /// Those with a key.
+    requests: Vec<Command>,
+    /// Transfers that were asked for.
+    transfers: Vec<TransferId>,
 }
 
 fn user_id(number: u128) -> UserId {
@@ -101,7 +144,7 @@ impl Commands {
 
     /// `None` where there is nothing to repeat.
     fn command(&mut self, ledger: &mut Ledger, step: &Step) -> Option<Command> {
-        let request = match *step {
+        let command = match *step {
             Step::Register { name } => {
                 self.users += 1;
                 let registration = ledger.registration(NAMES[name]);
@@ -119,77 +162,74 @@ impl Commands {
                     min_balance: (!unbounded).then_some(Money::ZERO),
                 }));
             }
-            Step::Transfer { actor, operator, debit, credit, amount, key } => {
+            Step::Ask { actor, operator, key, ref what } => {
                 let role = if operator { Role::Operator } else { Role::User };
                 let actor = Actor { id: user_id(actor), role };
-                let terms = euros(account_id(debit), account_id(credit), amount);
-                ledger.request(actor, &format!("key-{key}"), terms)
+                self.ask(ledger, actor, key_of(&format!("key-{key}")), what)
             }
             Step::Repeat { .. } if self.requests.is_empty() => return None,
-            Step::Repeat { earlier } => ledger.again(earlier.get(&self.requests)),
+            Step::Repeat { earlier } => ledger.sent_again(earlier.get(&self.requests)),
+            Step::Expire => return Some(Command::ExpireHolds(ExpireHolds { limit: ALL })),
         };
-        self.requests.push(request.clone());
-        Some(Command::Transfer(request))
+        self.requests.push(command.clone());
+        Some(command)
     }
-}
 
-/// The whole ledger in memory.
-struct Memory {
-    head: Head,
-    users: Vec<User>,
-    accounts: BTreeMap<AccountId, Account>,
-    entries: Vec<Entry>,
-    transfers: Vec<Arc<Transfer>>,
-    keys: HashMap<(UserId, IdempotencyKey), KeyRecord>,
+    fn ask(&mut self, ledger: &mut Ledger, actor: Actor, key: IdempotencyKey, what: &What) -> Command {
+        let terms = |order: &Order| euros(account_id(order.debit), account_id(order.credit), order.amount);
+        match what {
+            What::Transfer(order) => self.transfer(ledger, actor, key, terms(order), order.hold),
+            What::Post { of, part } => {
+                Command::Resolve(HoldRequest { actor, key, ..ledger.posting(self.asked_for(*of), *part) })
+            }
+            What::Void { of } => {
+                Command::Resolve(HoldRequest { actor, key, ..ledger.voiding(self.asked_for(*of)) })
+            }
+            What::Reverse { of } => {
+                let reversal = ledger.reversal(self.asked_for(*of));
+                self.transfers.push(reversal.id);
+                Command::Reverse(ReversalRequest { actor, key, ..reversal })
+            }
+            What::Batch { atomic, orders } => {
+                let orders = orders.iter().map(|order| (terms(order), order.hold));
+                let many = ledger.many(*atomic, orders);
+                self.transfers.extend(many.items.iter().map(|item| item.id));
+                Command::Batch(BatchRequest { actor, key, ..many })
+            }
+        }
+    }
+
+    fn transfer(
+        &mut self,
+        ledger: &mut Ledger,
+        actor: Actor,
+        key: IdempotencyKey,
+        terms: Terms,
+        hold: Option<Hold>,
+    ) -> Command {
+        let fingerprint = Fingerprint::of_transfer(&terms, hold);
+        let request = ledger.request(actor, key.as_str(), terms);
+        self.transfers.push(request.id);
+        Command::Transfer(TransferRequest { fingerprint, hold, ..request })
+    }
+
+    /// A transfer that was asked for; before the first, one that never is.
+    fn asked_for(&self, of: Index) -> TransferId {
+        let nothing = TransferId::from_uuid(Uuid::nil());
+        if self.transfers.is_empty() { nothing } else { *of.get(&self.transfers) }
+    }
 }
 
 impl Memory {
-    fn new() -> Self {
-        let epoch = Timestamp::from_micros(0).unwrap();
-        Self {
-            head: Head { seq: 0, hash: ChainHash::default(), at: epoch },
-            users: vec![User {
-                id: BUILT_IN_OPERATOR,
-                username: BUILT_IN_OPERATOR_NAME.parse().unwrap(),
-                role: Role::Operator,
-                created_at: epoch,
-            }],
-            accounts: BTreeMap::new(),
-            entries: Vec::new(),
-            transfers: Vec::new(),
-            keys: HashMap::new(),
-        }
-    }
-
-    fn decide(&mut self, command: &Command, clock: Timestamp) -> Outcome {
-        let last_key_use = self.keys.values().map(|record| record.used_at).max();
-        let mut books = Books::new(self.head, last_key_use, clock);
-        for user in &self.users {
-            books.load_user(user.clone());
-        }
-        for account in self.accounts.values() {
-            books.load_account(account.clone());
-        }
-        for ((user, key), record) in &self.keys {
-            books.load_key(*user, key.clone(), record.clone());
-        }
-        let outcome = books.decide(command);
-        self.keep(books.into_journal());
-        outcome
-    }
-
-    fn keep(&mut self, journal: Journal) {
-        self.head = journal.head;
-        self.users.extend(journal.users.into_iter().map(|new| new.user));
-        let accounts = journal.opened.into_iter().chain(journal.changed);
-        self.accounts.extend(accounts.map(|account| (account.id, account)));
-        self.entries.extend(journal.entries);
-        self.transfers.extend(journal.transfers);
-        self.keys.extend(journal.keys);
+    /// When the first hold with a time limit ends.
+    fn next_expiry(&self) -> Option<Timestamp> {
+        let pending = |transfer: &&Arc<Transfer>| transfer.status == TransferStatus::Pending;
+        self.transfers.values().filter(pending).filter_map(|transfer| transfer.expires_at).min()
     }
 
     /// Compares everything that can be read.
-    fn assert_same(&self, ledger: &Ledger) {
+    fn assert_same(&self, ledger: &mut Ledger) {
+        assert_eq!(ledger.next_expiry(), self.next_expiry());
         assert_eq!(ledger.audit().rows.transfers, self.transfers.len() as u64);
         assert_eq!(ledger.head(), self.head);
         assert_eq!(ledger.accounts(), self.accounts.values().cloned().collect::<Vec<_>>());
@@ -197,8 +237,8 @@ impl Memory {
             let newest_first = self.entries.iter().rev().filter(|entry| entry.account_id == id).copied();
             assert_eq!(ledger.entries(id), newest_first.collect::<Vec<_>>());
         }
-        for transfer in &self.transfers {
-            assert_eq!(ledger.read(ledger.reader.transfer(transfer.id)).as_ref(), Some(&**transfer));
+        for transfer in self.transfers.values() {
+            assert_eq!(ledger.transfer(transfer.id), **transfer);
         }
         for user in self.users.iter().filter(|user| user.id != BUILT_IN_OPERATOR) {
             let found = ledger.read(ledger.reader.credentials(user.username.as_str()));
@@ -227,7 +267,7 @@ const fn kind(outcome: &Outcome) -> &'static str {
 }
 
 /// How many kinds [`kind`] tells apart.
-const KINDS: usize = 10;
+const KINDS: usize = 14;
 
 pub(crate) fn batches_decide_as_single_commands_do(empty: Ledger) {
     let seen = RefCell::new(BTreeSet::new());
@@ -246,7 +286,7 @@ pub(crate) fn batches_decide_as_single_commands_do(empty: Ledger) {
             let outcomes = ledger.commit(&batch);
             let expected: Vec<_> = batch.iter().map(|command| memory.decide(command, ledger.clock)).collect();
             prop_assert_eq!(&outcomes, &expected);
-            memory.assert_same(&ledger);
+            memory.assert_same(&mut ledger);
             seen.borrow_mut().extend(outcomes.iter().map(kind));
         }
         Ok(())
