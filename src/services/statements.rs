@@ -99,7 +99,7 @@ struct Heading {
     opening: Money,
     closing: Money,
     issued_at: Timestamp,
-    /// Of the account's currency.
+    /// How many digits of an amount stand behind its point.
     decimals: usize,
 }
 
@@ -111,6 +111,7 @@ impl Services {
         account: Account,
         period: Period,
         format: Format,
+        decimals: u8,
     ) -> Result<Document, ServiceError> {
         let place = Arc::clone(&self.statements.places).try_acquire_owned();
         let place = place.map_err(|_| ServiceError::Overloaded("Too many statements are under way."))?;
@@ -121,7 +122,7 @@ impl Services {
         let wanted = SpanQuery { account_id: account.id, from: period.from, to: period.to };
         let span = reader.span(wanted).await?;
         let heading = Heading {
-            decimals: amounts::decimals(account.currency),
+            decimals: decimals.into(),
             account,
             owner,
             period,

@@ -11,6 +11,7 @@ mod crash;
 mod drain;
 mod errors;
 mod export;
+mod histories;
 mod holds;
 mod idempotency;
 mod layers;

@@ -11,7 +11,7 @@ mod holds;
 mod keys;
 mod load;
 mod outages;
-mod replicas;
+pub(crate) mod replicas;
 mod start;
 mod tls;
 

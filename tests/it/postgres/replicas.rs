@@ -26,7 +26,7 @@ pub(super) fn replicas() -> [Server; 2] {
 }
 
 /// Two servers that share the first one's key.
-pub(super) fn replicas_at([first, second]: [String; 2]) -> [Server; 2] {
+pub(crate) fn replicas_at([first, second]: [String; 2]) -> [Server; 2] {
     let first = serve_on(&first);
     let key = first.data().join("signing.key");
     let second = serve_on_set(&second, &[("auth.key_file", key.to_str().unwrap())]);

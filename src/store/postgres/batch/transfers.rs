@@ -19,7 +19,7 @@ macro_rules! wanted {
             $columns,
             " from transfers where id = any($1) union all (select ",
             $columns,
-            " from transfers where status = 'pending' and expires_at is not null order by expires_at limit $2)"
+            " from transfers where status = 'pending' and expires_at is not null order by expires_at, seq limit $2)"
         )
     };
 }

@@ -59,7 +59,7 @@ fn load_transfers(transaction: &Transaction<'_>, needs: &Needs, books: &mut Book
     let mut expiring = transaction.prepare_cached(concat!(
         "select ",
         transfer_columns!(),
-        " from transfers where status = 'pending' and expires_at is not null order by expires_at limit ?1"
+        " from transfers where status = 'pending' and expires_at is not null order by expires_at, seq limit ?1"
     ))?;
     for transfer in expiring.query_map([needs.expiring], rows::transfer)? {
         found.push(transfer?);
