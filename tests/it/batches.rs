@@ -324,4 +324,5 @@ async fn events_of_a_batch_follow_one_another_in_a_crowd(store: Store) {
     assert_eq!(seqs, (LAST_SEQ + 1..=LAST_SEQ + all).collect::<Vec<_>>());
     let moved = i64::try_from(BATCHES * ITEMS).unwrap();
     assert_eq!(world.balance(&world.alice.account).await, FUNDS - moved);
+    world.server.verify(None);
 }

@@ -148,4 +148,5 @@ async fn everything_adds_up_after_a_storm(store: Store) {
         assert!(shown["available"].as_i64().unwrap() >= 0, "{shown}");
     }
     assert_eq!(world.next_seq().await, LAST_SEQ + 2 + events + 1, "one number for each event");
+    world.server.verify(None);
 }

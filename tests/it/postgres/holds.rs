@@ -83,6 +83,7 @@ fn lose_commits(loss: CommitLoss) {
     assert_eq!(held(&books, &mut connection), 7);
     let next = act(&books, TRANSFERS, "next", &hold(&books, 1));
     assert_eq!(ask(server.address(), &next).0.json()["seq"], 2 + 6 + 1, "each event has one number");
+    server.verify(None);
 }
 
 #[test]
@@ -105,4 +106,5 @@ fn two_replicas_let_each_hold_go_once() {
     let next = act(&books, TRANSFERS, "next", &hold(&books, 1));
     let seq = ask(second.address(), &next).0.json()["seq"].as_i64().unwrap();
     assert_eq!(seq, 2 + 2 * HOLDS + 1, "each expiry has one number");
+    first.verify(None);
 }
