@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::models::posting::{Rejection, Side};
@@ -16,6 +16,7 @@ use crate::web::invalid::Invalid;
 use crate::web::json::{BodyError, EncodeError};
 use crate::web::problem::Problem;
 use crate::web::reply::Reply;
+use crate::web::websocket::{self, Refusal};
 
 /// Says that a reply is the stored outcome of an earlier request.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -83,6 +84,9 @@ pub enum AppError {
     /// An `Expect` other than `100-continue`.
     #[error("unknown expectation")]
     ExpectationFailed,
+    /// The resource is spoken to over a WebSocket only.
+    #[error("no upgrade asked for")]
+    UpgradeRequired,
     /// The key stands for something else.
     #[error("key reused")]
     IdempotencyKeyReused,
@@ -169,6 +173,10 @@ impl AppError {
                 problem.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
             Self::MethodNotAllowed { allow } => problem.with_header(ALLOW, allow),
+            Self::UpgradeRequired => problem
+                .with_header(UPGRADE, HeaderValue::from_static("websocket"))
+                .with_header(CONNECTION, HeaderValue::from_static("upgrade"))
+                .with_header(SEC_WEBSOCKET_VERSION, websocket::VERSION),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ => problem,
         }
@@ -199,6 +207,7 @@ impl AppError {
             Self::CurrencyUnknown => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
+            Self::UpgradeRequired => (S::UPGRADE_REQUIRED, "upgrade_required", "Upgrade required"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -231,6 +240,9 @@ impl AppError {
             Self::UnsupportedMediaType => "Send the body as application/json.",
             Self::ExpectationFailed => "The only expectation met here is 100-continue.",
             Self::Invalid(_) => "The request is not valid; see errors.",
+            Self::UpgradeRequired => {
+                "This resource is a WebSocket: ask for an upgrade to one, of version 13."
+            }
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
             Self::CurrencyUnknown => "The currency is not an ISO 4217 code such as EUR.",
             Self::UserNotFound => "The owner is no user of this ledger.",
@@ -342,6 +354,15 @@ impl From<BodyError> for AppError {
         match error {
             BodyError::InvalidJson(error) => Self::InvalidJson(error.detail),
             BodyError::Invalid(invalid) => Self::Invalid(invalid),
+        }
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotAsked => Self::UpgradeRequired,
+            Refusal::Malformed(what) => Self::Malformed(what),
         }
     }
 }

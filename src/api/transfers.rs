@@ -35,7 +35,7 @@ struct Order<'a> {
 
 /// A transfer as replies show one.
 #[derive(Serialize)]
-struct TransferView<'a> {
+pub(super) struct TransferView<'a> {
     id: TransferId,
     seq: u64,
     status: &'static str,

@@ -146,6 +146,20 @@ impl Event {
             created_at: self.at,
         })
     }
+
+    /// The transfer that this event is about, as it was right after it. `made` is the same transfer at any later
+    /// moment; what came of it since is left out.
+    pub fn transfer_after(&self, made: &Transfer) -> Transfer {
+        let (status, posted_amount) = match &self.kind {
+            EventKind::Created(_) | EventKind::Reversed { .. } => {
+                return self.created_transfer().unwrap_or_else(|| made.clone());
+            }
+            EventKind::Posted { amount } => (TransferStatus::Posted, Some(*amount)),
+            EventKind::Voided => (TransferStatus::Voided, None),
+            EventKind::Expired => (TransferStatus::Expired, None),
+        };
+        Transfer { status, posted_amount, reversed_by: None, ..made.clone() }
+    }
 }
 
 fn encode_creation(to: &mut Encoder, creation: &Creation) {
@@ -278,6 +292,30 @@ mod tests {
              00000000000000000000000000000004000000036b2d31"
         );
         assert_eq!(Event::decode(&body), Ok(example()));
+    }
+
+    #[test]
+    fn a_transfer_is_shown_as_it_was_after_each_event() {
+        let EventKind::Created(creation) = example().kind else { unreachable!("an example of a creation") };
+        let pending = Creation { pending: true, ..creation };
+        let created = Event { kind: EventKind::Created(pending), ..example() };
+        let before = created.created_transfer().unwrap();
+        let part = Amount::new(700).unwrap();
+        let now = Transfer {
+            status: TransferStatus::Posted,
+            posted_amount: Some(part),
+            reversed_by: Some(TransferId::from_uuid(Uuid::from_u128(9))),
+            ..before.clone()
+        };
+        assert_eq!(created.transfer_after(&now), before);
+        for (kind, status, posted_amount) in [
+            (EventKind::Posted { amount: part }, TransferStatus::Posted, Some(part)),
+            (EventKind::Voided, TransferStatus::Voided, None),
+            (EventKind::Expired, TransferStatus::Expired, None),
+        ] {
+            let after = Event { seq: 8, kind, ..example() }.transfer_after(&now);
+            assert_eq!(after, Transfer { status, posted_amount, ..before.clone() });
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! while none do, and a close that loses nothing.
 //!
 //! A connection that rests is parked: hyper is taken off, both buffers are freed, and the ring tells when
-//! something arrives. Then hyper is put on again and finds every byte that it had not used.
+//! something arrives. Then hyper is put on again and finds every byte that it had not used. It is taken off for good
+//! when the connection becomes a WebSocket, which finds the bytes that came with the handshake in the same way.
 
 mod activity;
 mod watched;
+mod websocket;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -24,6 +26,7 @@ use self::activity::{Activity, Deadlines, Ended, Next};
 use self::watched::Watched;
 use super::request::{Exchanges, ReplyBody};
 use crate::runtime::{Kick, Stream, Turns, WRITE_BOUND};
+use crate::web::websocket::Talk;
 
 /// Requests that hyper answers in one poll before it yields; fewer mean that it waits for its client.
 const POLL_REQUESTS: u64 = 16;
@@ -36,30 +39,41 @@ pub async fn serve<S: Stream>(stream: S, exchanges: Rc<Exchanges>, mut closing: 
     let _open = exchanges.metrics.connection_opens();
     let activity = Rc::new(Activity::new());
     let mut watched = Watched::new(stream, Rc::clone(&activity));
-    loop {
+    let talk = loop {
         // Boxed, so that a parked connection does not hold the room that hyper needs.
         let attended = Box::pin(attend(watched, &exchanges, &activity, &mut closing)).await;
         watched = attended.0;
         match attended.1 {
-            Left::Done => break,
+            Left::Done => break None,
+            Left::Upgraded(talk) => break Some(talk),
             Left::HeadBegun => activity.found_head(),
             Left::Resting => {
                 let parked = exchanges.parking.enter();
                 if !rest(&mut watched.stream, &exchanges, &activity, &mut closing).await {
-                    break;
+                    break None;
                 }
                 drop(parked);
                 activity.woke();
             }
         }
+    };
+    Box::pin(end(watched, talk, &exchanges)).await;
+}
+
+/// What follows the last request.
+async fn end<S: Stream>(mut watched: Watched<S>, talk: Option<Rc<dyn Talk>>, exchanges: &Exchanges) {
+    if let Some(talk) = talk {
+        websocket::converse(&mut watched, talk, exchanges).await;
     }
-    Box::pin(watched.stream.close()).await;
+    watched.stream.close().await;
 }
 
 /// How hyper has left a connection.
 enum Left {
     /// At its end.
     Done,
+    /// After the reply to a handshake.
+    Upgraded(Rc<dyn Talk>),
     /// Between requests.
     Resting,
     /// Between requests, with the beginning of a head read.
@@ -92,7 +106,13 @@ async fn attend<S: Stream>(
             tracing::debug!(peer = %parts.io.stream.peer_addr(), %error, "connection ended");
             Left::Done
         }
-        Ok(()) if !activity.is_detaching() => Left::Done,
+        Ok(()) if !activity.is_detaching() => match activity.take_talk() {
+            Some(talk) => {
+                parts.io.put_back(parts.read_buf);
+                Left::Upgraded(talk)
+            }
+            None => Left::Done,
+        },
         Ok(()) => {
             parts.io.put_back(parts.read_buf);
             if parts.io.holds_bytes() { Left::HeadBegun } else { Left::Resting }

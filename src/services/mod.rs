@@ -6,15 +6,18 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod events;
 pub mod posting;
 pub mod tokens;
 pub mod transfers;
 pub mod users;
 
+use std::rc::Rc;
 use std::time::SystemTime;
 
+pub use events::Events;
 pub use posting::{LaneError, PostingLane};
-pub use tokens::{SigningKey, Tokens};
+pub use tokens::{SigningKey, Tickets, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
 use crate::runtime::{CpuPool, PoolError};
@@ -23,13 +26,17 @@ use crate::store::{Reader, StoreError};
 /// What one core serves requests with.
 pub struct Services {
     /// The core's read connection.
-    pub reader: Reader,
+    pub reader: Rc<Reader>,
     /// The way to change the ledger.
     pub lane: PostingLane,
     /// Where cycles are burnt.
     pub pool: CpuPool,
     /// Makes and verifies tokens.
     pub tokens: Tokens,
+    /// Makes and redeems tickets.
+    pub tickets: Tickets,
+    /// The feed of events.
+    pub events: Rc<Events>,
 }
 
 /// Why a service said no. Each is an expected outcome with its own reply; money's own refusals are outcomes

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use self::delivery::{Delivery, Outbox};
+use super::events::Commits;
 use super::now;
 use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
@@ -70,13 +71,23 @@ impl PostingLane {
         queue_commands: usize,
         batch_commands: usize,
     ) -> std::io::Result<(Self, LaneThread)> {
+        Self::start_telling(writer, queue_commands, batch_commands, Commits::default())
+    }
+
+    /// The same; `commits` tells those who wait for what is committed.
+    pub fn start_telling(
+        writer: Writer,
+        queue_commands: usize,
+        batch_commands: usize,
+        commits: Commits,
+    ) -> std::io::Result<(Self, LaneThread)> {
         let (queue, jobs) = mpsc::channel(queue_commands);
         let (alive, ended) = oneshot::channel();
         // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("posting-lane".into()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive;
-            runtime.block_on(run(writer, jobs, batch_commands))
+            runtime.block_on(run(writer, jobs, batch_commands, &commits))
         })?;
         Ok((Self { queue, core: 0, cores: Arc::new(AtomicU32::new(1)) }, LaneThread { thread, ended }))
     }
@@ -129,6 +140,7 @@ async fn run(
     mut writer: Writer,
     mut jobs: mpsc::Receiver<Job>,
     batch_commands: usize,
+    commits: &Commits,
 ) -> Result<(), StoreError> {
     let mut waiting = Vec::new();
     while jobs.recv_many(&mut waiting, batch_commands).await > 0 {
@@ -148,6 +160,7 @@ async fn run(
         }
         if !commands.is_empty() {
             post(&mut writer, &commands, waiters).await;
+            commits.announce();
         }
         if !checks.is_empty() {
             let head = writer.head().await.map_err(|error| told("the store failed its check", &error));

@@ -7,6 +7,7 @@
 
 pub mod audit;
 mod columns;
+mod events;
 mod keys;
 pub mod migrations;
 pub mod postgres;

@@ -9,6 +9,7 @@ mod commands;
 mod crash;
 mod drain;
 mod errors;
+mod events;
 mod idempotency;
 mod layers;
 mod metrics;

@@ -1,5 +1,7 @@
 //! Queries of one core.
 
+mod events;
+
 use std::cell::Cell;
 use std::time::Duration;
 
