@@ -29,7 +29,7 @@ use crate::config::{AccessLog, IoMode, Live, Settings};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
-use crate::services::events::{Commits, CoreCommits};
+use crate::services::events::{self, Commits, CoreCommits};
 use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
 use crate::services::{Events, PostingLane, Services, SigningKey, Tickets, Tokens};
@@ -91,6 +91,7 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, metrics };
     let counted = tallies.into_iter().zip(core_commits).collect();
     let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
+    let listener = blueprint.store.listener();
     // The lane ends when the last handle to it is gone; from here on only the workers hold one.
     drop(blueprint);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
@@ -99,7 +100,12 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     tracing::info!("store: {}", server.store_description);
     tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
     let threads = Threads { lane: lane_thread, pool: pool_threads };
-    let outcome = control.block_on(server.run(signals, settings, reload, logging, threads));
+    let outcome = control.block_on(async {
+        tokio::select! {
+            outcome = server.run(signals, settings, reload, logging, threads) => outcome,
+            () = events::relay(listener, &commits) => Err(failed("nobody listens for commits any more")),
+        }
+    });
     drop(lock);
     outcome
 }

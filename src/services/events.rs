@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-pub use self::commits::{Commits, CoreCommits};
+pub use self::commits::{Commits, CoreCommits, relay};
 pub use self::feed::{Feed, Told};
 use self::hub::Hub;
 use self::owners::Owners;

@@ -177,6 +177,14 @@ impl Store {
         }
     }
 
+    /// Hears when other servers commit, of a store that several share.
+    pub fn listener(&self) -> Option<postgres::Listener> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(database) => Some(database.listener()),
+        }
+    }
+
     /// One consistent view of everything, for `verify`.
     pub fn audit(&self) -> Result<AuditSource, StoreError> {
         self.audit_with(0)

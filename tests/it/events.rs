@@ -5,6 +5,7 @@ mod drain;
 mod feed;
 mod handshake;
 mod protocol;
+mod replicas;
 
 /// Runs a case on a runtime of its own, since cases on both engines are plain functions.
 fn block_on<T>(case: impl Future<Output = T>) -> T {

@@ -2,13 +2,15 @@
 //!
 //! Costs whoever commits a look at one flag a core while nobody reads, and one wake-up for each core that does.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
 use tokio::sync::Notify;
+
+use crate::store::postgres::Listener;
 
 /// Tells every core. The default has none to tell.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +68,19 @@ impl Commits {
     pub async fn wanted(&self) {
         while !self.are_wanted() {
             self.0.wanted.notified().await;
+        }
+    }
+}
+
+/// Announces what other servers commit, while any core has readers; resolves never.
+pub async fn relay(listener: Option<Listener>, commits: &Commits) {
+    let Some(mut listener) = listener else { return pending().await };
+    loop {
+        commits.wanted().await;
+        listener.heard().await;
+        commits.announce();
+        if !commits.are_wanted() {
+            listener.rest();
         }
     }
 }

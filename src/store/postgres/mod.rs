@@ -7,6 +7,7 @@ mod audit;
 pub mod batch;
 mod convert;
 mod dial;
+mod listen;
 mod pool;
 mod reader;
 pub mod rows;
@@ -25,6 +26,7 @@ use tokio_postgres::error::SqlState;
 
 pub use audit::AuditSource;
 pub use dial::{Carrier, DialError};
+pub use listen::Listener;
 pub use reader::Reader;
 pub use target::{BadTarget, Target};
 pub use writer::Writer;
@@ -114,6 +116,11 @@ impl Database {
     /// The connections of a core, made when they are first used.
     pub fn reader(&self) -> Result<Reader, StoreError> {
         Reader::new(&self.options)
+    }
+
+    /// Hears when any server has committed.
+    pub fn listener(&self) -> Listener {
+        Listener::new(Arc::clone(&self.options))
     }
 
     /// One snapshot of everything, up to `seq` at least: from the replica if there is one that has it.

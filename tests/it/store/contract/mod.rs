@@ -6,6 +6,7 @@ pub(crate) mod accounts;
 pub(crate) mod batches;
 pub(crate) mod durability;
 pub(crate) mod entries;
+pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
@@ -66,6 +67,9 @@ macro_rules! contract_on {
                 a_history_is_cut_at_exact_times
                 a_query_may_ask_for_anything
                 a_query_may_begin_behind_any_number;
+            events:
+                the_log_is_read_in_pages_from_any_place
+                transfers_and_owners_are_found_for_many_at_once;
             views:
                 a_reader_on_another_thread_sees_whole_batches
                 writer_and_reader_see_one_log
