@@ -26,7 +26,6 @@ use self::activity::{Activity, Deadlines, Ended, Next};
 use self::watched::Watched;
 use super::request::{Exchanges, ReplyBody};
 use crate::runtime::{Kick, Stream, Turns, WRITE_BOUND};
-use crate::web::websocket::Talk;
 
 /// Requests that hyper answers in one poll before it yields; fewer mean that it waits for its client.
 const POLL_REQUESTS: u64 = 16;
@@ -39,30 +38,29 @@ pub async fn serve<S: Stream>(stream: S, exchanges: Rc<Exchanges>, mut closing: 
     let _open = exchanges.metrics.connection_opens();
     let activity = Rc::new(Activity::new());
     let mut watched = Watched::new(stream, Rc::clone(&activity));
-    let talk = loop {
+    loop {
         // Boxed, so that a parked connection does not hold the room that hyper needs.
-        let attended = Box::pin(attend(watched, &exchanges, &activity, &mut closing)).await;
-        watched = attended.0;
-        match attended.1 {
-            Left::Done => break None,
-            Left::Upgraded(talk) => break Some(talk),
+        let left;
+        (watched, left) = Box::pin(attend(watched, &exchanges, &activity, &mut closing)).await;
+        match left {
+            Left::Done => break,
             Left::HeadBegun => activity.found_head(),
             Left::Resting => {
                 let parked = exchanges.parking.enter();
                 if !rest(&mut watched.stream, &exchanges, &activity, &mut closing).await {
-                    break None;
+                    break;
                 }
                 drop(parked);
                 activity.woke();
             }
         }
-    };
-    Box::pin(end(watched, talk, &exchanges)).await;
+    }
+    Box::pin(end(watched, &activity, &exchanges)).await;
 }
 
 /// What follows the last request.
-async fn end<S: Stream>(mut watched: Watched<S>, talk: Option<Rc<dyn Talk>>, exchanges: &Exchanges) {
-    if let Some(talk) = talk {
+async fn end<S: Stream>(mut watched: Watched<S>, activity: &Activity, exchanges: &Exchanges) {
+    if let Some(talk) = activity.take_talk() {
         websocket::converse(&mut watched, talk, exchanges).await;
     }
     watched.stream.close().await;
@@ -70,10 +68,8 @@ async fn end<S: Stream>(mut watched: Watched<S>, talk: Option<Rc<dyn Talk>>, exc
 
 /// How hyper has left a connection.
 enum Left {
-    /// At its end.
+    /// At its end, or after the reply to a handshake.
     Done,
-    /// After the reply to a handshake.
-    Upgraded(Rc<dyn Talk>),
     /// Between requests.
     Resting,
     /// Between requests, with the beginning of a head read.
@@ -104,15 +100,14 @@ async fn attend<S: Stream>(
     let left = match ended {
         Err(error) => {
             tracing::debug!(peer = %parts.io.stream.peer_addr(), %error, "connection ended");
+            // The reply to a handshake may not have left.
+            activity.take_talk();
             Left::Done
         }
-        Ok(()) if !activity.is_detaching() => match activity.take_talk() {
-            Some(talk) => {
-                parts.io.put_back(parts.read_buf);
-                Left::Upgraded(talk)
-            }
-            None => Left::Done,
-        },
+        Ok(()) if !activity.is_detaching() => {
+            parts.io.put_back(parts.read_buf);
+            Left::Done
+        }
         Ok(()) => {
             parts.io.put_back(parts.read_buf);
             if parts.io.holds_bytes() { Left::HeadBegun } else { Left::Resting }
