@@ -17,6 +17,7 @@ pub(crate) struct Paid {
     times_us: Vec<u64>,
     pub(crate) errors: u64,
     memory_kib: u64,
+    cpu_ms: u64,
 }
 
 impl Paid {
@@ -38,6 +39,7 @@ impl Paid {
             "p50_us": self.quantile_us(0.5),
             "p99_us": self.quantile_us(0.99),
             "p999_us": self.quantile_us(0.999),
+            "server_cpu_ms": self.cpu_ms,
             "server_memory_mib": self.memory_kib / 1024,
         })
     }
@@ -52,6 +54,7 @@ pub(crate) fn pay(
     seconds: u32,
 ) -> io::Result<Paid> {
     let each = rate * seconds / senders;
+    let cpu_before_ms = server.cpu_ms()?;
     let sent = runtime()?.block_on(async {
         let begin = Instant::now() + Duration::from_millis(100);
         let mut tasks = JoinSet::new();
@@ -65,7 +68,12 @@ pub(crate) fn pay(
         }
         io::Result::Ok(tasks.join_all().await)
     })?;
-    let mut paid = Paid { times_us: Vec::new(), errors: 0, memory_kib: server.memory_kib()? };
+    let mut paid = Paid {
+        times_us: Vec::new(),
+        errors: 0,
+        memory_kib: server.memory_kib()?,
+        cpu_ms: server.cpu_ms()? - cpu_before_ms,
+    };
     for Sent { times_us, made, errors } in sent {
         paid.times_us.extend(times_us);
         paid.errors += errors;

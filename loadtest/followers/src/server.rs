@@ -45,6 +45,20 @@ impl Server {
         String::from_utf8(output.stdout).map(|token| token.trim().to_owned()).map_err(io::Error::other)
     }
 
+    /// CPU time that its process has used, in milliseconds, to the tick of 10 ms.
+    pub(crate) fn cpu_ms(&self) -> io::Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which may hold anything: utime and stime are the 12th and 13th (proc(5)).
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        Ok(fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|ticks| ticks.parse::<u64>().ok())
+            .sum::<u64>()
+            * 10)
+    }
+
     /// Resident memory, in KiB.
     pub(crate) fn memory_kib(&self) -> io::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
