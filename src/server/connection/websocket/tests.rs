@@ -177,7 +177,7 @@ fn all_that_was_said_is_sent_before_the_end() {
     let close = Close { code: 1001, reason: "bye" };
     let frame = Bytes::from(vec![b'x'; 4 * HELD_BYTES]);
     let said = [Said::Frames(frame.clone()), Said::End(close)];
-    let (ended, ()) = run(converse_with(said, Duration::from_secs(60), async |mut peer| {
+    let (ended, ()) = run(converse_with(said, Duration::from_mins(1), async |mut peer| {
         peer.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
         expect(&mut peer, &frame).await;
         expect(&mut peer, b"\x81\x02hi").await;
@@ -188,7 +188,7 @@ fn all_that_was_said_is_sent_before_the_end() {
 
 #[test]
 fn answers_to_a_peer_that_does_not_read_are_bounded() {
-    let (_, took) = run(converse_with([], Duration::from_secs(60), async |mut peer| {
+    let (_, took) = run(converse_with([], Duration::from_mins(1), async |mut peer| {
         let ping = b"\x89\x80\0\0\0\0".repeat(1_000);
         let mut sent = 0;
         // Until the other end takes nothing more.
