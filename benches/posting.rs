@@ -74,9 +74,10 @@ fn transfer(n: u128) -> Command {
     Command::Transfer(TransferRequest {
         actor: Actor { id: OWNER, role: Role::User },
         key: id.to_string().parse().expect("a key"),
-        fingerprint: Fingerprint::of_transfer(&terms),
+        fingerprint: Fingerprint::of_transfer(&terms, None),
         id: TransferId::from_uuid(id),
         terms,
+        hold: None,
         request_id: id.to_string().into(),
     })
 }

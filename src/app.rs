@@ -24,8 +24,10 @@ use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
 use self::workers::{busy_poll, worker_cores};
-use crate::api::{self, Api, routes};
-use crate::config::{AccessLog, IoMode, Live, Settings};
+use crate::api::{self, Api, RateLimiter, routes};
+use crate::config::{self, AccessLog, IoMode, Live, Settings};
+use crate::models::Currencies;
+use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
@@ -87,8 +89,10 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let (lane, lane_thread) = start_lane(&store, settings, commits.clone())?;
     let (metrics, tallies) = metrics(settings, cores.len(), logging);
     let (pool, pool_threads) = start_pool(settings, &metrics)?;
+    let rate_limiter = Arc::new(RateLimiter::off());
+    rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
     let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
-    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, metrics };
+    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, metrics };
     let counted = tallies.into_iter().zip(core_commits).collect();
     let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
     let listener = blueprint.store.listener();
@@ -178,6 +182,18 @@ fn start_pool(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(CpuPool, C
     CpuPool::start(threads, settings.limits.cpu_queue, observe).map_err(failed)
 }
 
+/// ISO 4217 and the settings' own units.
+pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
+    let unit = |unit: &config::Unit| {
+        let currency = unit
+            .code
+            .parse()
+            .map_err(|error: InvalidCode| AppFailure::Configuration(format!("{}: {error}", unit.code)))?;
+        Ok(Unit { currency, exponent: unit.exponent })
+    };
+    settings.ledger.currencies.0.iter().map(unit).collect::<Result<_, _>>().map(Currencies::with_own)
+}
+
 /// What is counted, and what each worker counts with.
 fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
     let rows = routes::labels(settings.runtime.bench_endpoints);
@@ -202,6 +218,7 @@ struct Blueprint<'a> {
     tickets: Tickets,
     lane: PostingLane,
     pool: CpuPool,
+    rate_limiter: Arc<RateLimiter>,
     metrics: Arc<Metrics>,
 }
 
@@ -213,15 +230,24 @@ impl Blueprint<'_> {
         let (tokens, tickets) = (self.tokens.clone(), self.tickets.clone());
         let metrics = Arc::clone(&self.metrics);
         let settings = self.settings;
+        let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
         let router = routes::router(settings.runtime.bench_endpoints);
         let (open_registration, token_ttl_s) = (settings.auth.open_registration, settings.auth.token_ttl_s);
         let metrics_public = settings.metrics.public;
         Ok(Box::new(move || {
             let reader = Rc::new(reader);
             let events = Rc::new(Events::new(Rc::clone(&reader), commits, api::events::encode));
-            let services = Services { reader, lane, pool, tokens, tickets, events };
-            let draining = false.into();
-            Api { router, services, open_registration, token_ttl_s, metrics, metrics_public, draining }
+            Api {
+                router,
+                services: Services { reader, lane, pool, tokens, tickets, events },
+                rate_limiter,
+                currencies,
+                open_registration,
+                token_ttl_s,
+                metrics,
+                metrics_public,
+                draining: false.into(),
+            }
         }))
     }
 }
@@ -233,6 +259,7 @@ struct Server {
     ended: mpsc::Receiver<usize>,
     /// Ends when all workers are settled.
     unsettled: mpsc::Receiver<Infallible>,
+    rate_limiter: Arc<RateLimiter>,
     store_description: String,
 }
 
@@ -270,7 +297,9 @@ impl Server {
             };
             workers.push(worker.start().map_err(failed)?);
         }
-        Ok(Self { workers, stage, ended, unsettled, store_description: blueprint.store.describe() })
+        let rate_limiter = Arc::clone(&blueprint.rate_limiter);
+        let store_description = blueprint.store.describe();
+        Ok(Self { workers, stage, ended, unsettled, rate_limiter, store_description })
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
@@ -327,7 +356,7 @@ impl Server {
                         tracing::info!(signal, "draining");
                         return None;
                     }
-                    Wish::Reload => reload_live(&mut live, reload, logging),
+                    Wish::Reload => reload_live(&mut live, reload, logging, &self.rate_limiter),
                 },
                 Some(index) = self.ended.recv() => {
                     return Some(AppFailure::Failed(format!("worker {index} ended by itself")));

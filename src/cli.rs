@@ -19,6 +19,7 @@ Examples:
   ringledger --listen 0.0.0.0:80 --data /srv/l  serve elsewhere
   ringledger token --operator                   print a token that may do everything
   ringledger verify                             audit the ledger
+  ringledger export --output ledger.jsonl       write all of it to a file
   ringledger config show                        see every setting and where it comes from
 
 Settings, later wins: built-in, the YAML file of --config, .env, the environment
@@ -56,6 +57,34 @@ later: a history that was cut off or rewritten cannot contain it.
 Examples:
   ringledger verify
   ringledger verify --json --expect \"$(cat head.txt)\"";
+
+const EXPORT_EXAMPLES: &str = "\
+Writes one JSON object a line: what the file is, users, accounts, events with
+their hashes, idempotency keys, and an end by which a cut is noticed. Balances
+are not in it: `import` derives them. The server may go on meanwhile; the file
+is of one moment. On SQLite the write-ahead log grows until it is written.
+
+The file holds password hashes and everybody's payments: guard it as a secret.
+FILE is made for its owner alone (mode 0600) and stands there only when it is
+whole. The key that signs tokens is not in it.
+
+Examples:
+  ringledger export --output ledger.jsonl
+  ringledger export | gzip | gpg --encrypt -r ops > ledger.jsonl.gz.gpg
+  ringledger export | DATABASE_URL=postgres://host/ledger ringledger import";
+
+const IMPORT_EXAMPLES: &str = "\
+Reads what `export` wrote into an empty store, of either kind: all of it, or
+nothing. Every event is checked against the hash chain, balances are derived
+again, and the outcome is audited as `verify` does before it is kept. Prints
+the head SEQ:HASH, which must be the one of the ledger that was exported.
+
+Stop the old server first: what it accepts after the export is not in the file.
+Tokens stay valid if the signing key of the data directory moves along.
+
+Examples:
+  ringledger --data ./new import --input ledger.jsonl
+  DATABASE_URL=postgres://host/ledger ringledger import < ledger.jsonl";
 
 const CONFIG_EXAMPLES: &str = "\
 Examples:
@@ -108,6 +137,12 @@ pub enum Command {
     /// Audit the ledger.
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),
+    /// Write the whole ledger as JSON lines.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(Export),
+    /// Read the whole ledger from JSON lines into an empty store.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(Import),
     /// Look at the settings.
     #[command(subcommand, after_help = CONFIG_EXAMPLES)]
     Config(Config),
@@ -187,6 +222,28 @@ pub struct Verify {
     /// A head that the ledger had before and must still contain.
     #[arg(long, value_name = "SEQ:HASH")]
     pub expect: Option<ExpectedHead>,
+}
+
+/// `export`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Export {
+    /// File to write instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Print what was written as one JSON object.
+    #[arg(long, requires = "output")]
+    pub json: bool,
+}
+
+/// `import`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Import {
+    /// File to read instead of stdin.
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `config`

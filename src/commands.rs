@@ -1,18 +1,19 @@
 //! What each command does. Results go to standard output, everything else to the log.
 
-use std::io::{self, IsTerminal, Write};
+mod ledger;
+mod progress;
+
+use std::io::{self, Write};
 
 use secrecy::SecretString;
 
 use crate::app::{self, AppFailure};
-use crate::cli::{Command, Config, Invocation, Migrate, Token, User, UserAdd, Verify};
+use crate::cli::{Command, Config, Invocation, Migrate, Token, User, UserAdd};
 use crate::config::{self, Secrets, Settings, Sources};
-use crate::models::event::ChainHash;
 use crate::models::posting::Outcome;
 use crate::models::user::BUILT_IN_OPERATOR;
 use crate::models::{Actor, Role, User as Person, Username};
 use crate::runtime::cores;
-use crate::services::audit::{self, AuditError, Audited};
 use crate::services::users::{PASSWORD_MAX_BYTES, check_password, hash_password, register_command};
 use crate::services::{Tokens, now};
 use crate::store::Store;
@@ -22,8 +23,6 @@ use crate::telemetry::logging::{self, Format, LoggingError};
 const COMMAND_LOG: &str = "warn";
 /// Longest line that is read as a password, in bytes: the longest password and a line end.
 const PASSWORD_LINE_BYTES: u64 = PASSWORD_MAX_BYTES as u64 + 2;
-/// How often `verify` says on a terminal where it is, in events.
-const PROGRESS_EVENTS: u64 = 100_000;
 
 /// Runs a command.
 pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
@@ -52,7 +51,9 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
         Command::Token(command) => token(settings, &command),
         Command::User(User::Add(command)) => add_user(settings, &command),
         Command::Migrate(command) => migrate(settings, &command),
-        Command::Verify(command) => verify(settings, &command),
+        Command::Verify(command) => ledger::verify(settings, &command),
+        Command::Export(command) => ledger::export(settings, &command),
+        Command::Import(command) => ledger::import(settings, &command),
         Command::Config(Config::Show { redacted: true }) => show(&loaded, Secrets::Redacted),
         Command::Config(Config::Show { redacted: false }) => show(&loaded, Secrets::Shown),
         Command::Config(Config::Check) => {
@@ -162,43 +163,4 @@ fn migrate(settings: &Settings, command: &Migrate) -> Result<(), AppFailure> {
         print(format_args!("{:04} {:12} {state}", migration.version, migration.name))?;
     }
     Ok(())
-}
-
-fn verify(settings: &Settings, command: &Verify) -> Result<(), AppFailure> {
-    let reaches = command.expect.map_or(0, |head| head.seq);
-    let source = Store::open_existing(&app::location(settings)?)
-        .and_then(|store| store.audit_with(reaches))
-        .map_err(failed)?;
-    let expected = command.expect.map(|head| (head.seq, ChainHash::from_bytes(head.hash)));
-    let terminal = io::stderr().is_terminal();
-    let progress = |seq: u64| {
-        if terminal && seq.is_multiple_of(PROGRESS_EVENTS) {
-            // Progress is no result and may be lost.
-            let _ = write!(io::stderr(), "\r{seq} events");
-        }
-    };
-    let audited = audit::audit(&source, expected, progress);
-    if command.json {
-        print(format_args!("{}", report(&audited)))?;
-    } else if let Ok(audited) = &audited {
-        print(format_args!("{}", audited.head))?;
-    }
-    audited.map(drop).map_err(failed)
-}
-
-fn report(audited: &Result<Audited, AuditError>) -> serde_json::Value {
-    match audited {
-        Ok(audited) => serde_json::json!({
-            "ok": true,
-            "head": audited.head.to_string(),
-            "events": audited.head.seq,
-            "accounts": audited.accounts,
-            "transfers": audited.rows.transfers,
-            "entries": audited.rows.entries,
-        }),
-        Err(AuditError::Broken { invariant, detail }) => {
-            serde_json::json!({ "ok": false, "broken": invariant, "detail": detail })
-        }
-        Err(AuditError::Store(error)) => serde_json::json!({ "ok": false, "error": error.to_string() }),
-    }
 }

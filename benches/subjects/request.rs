@@ -16,10 +16,10 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, Write as _};
-use ringledger::api::{Api, routes};
+use ringledger::api::{Api, RateLimiter, routes};
 use ringledger::config::Settings;
 use ringledger::models::user::BUILT_IN_OPERATOR;
-use ringledger::models::{Actor, Role};
+use ringledger::models::{Actor, Currencies, Role};
 use ringledger::runtime::{BusyPoll, CpuPool, CpuThreads, Engine, Kick, Stream};
 use ringledger::server::{self, Exchanges};
 use ringledger::services::events::Commits;
@@ -226,6 +226,8 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
             tickets: Tickets::new(&key),
             events,
         },
+        rate_limiter: Arc::new(RateLimiter::off()),
+        currencies: Currencies::default(),
         open_registration: settings.auth.open_registration,
         token_ttl_s: settings.auth.token_ttl_s,
         metrics: Arc::new(metrics),

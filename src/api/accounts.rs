@@ -1,5 +1,7 @@
 //! `/api/v1/accounts`
 
+pub(super) mod balance;
+
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -7,12 +9,14 @@ use super::paging::Page;
 use super::{Answer, Api, AppError, AuthUser};
 use crate::models::account::AccountName;
 use crate::models::posting::{Entry, Owner};
-use crate::models::{Account, AccountId, Actor, Currency, Money, Role, Timestamp, TransferId, UserId};
+use crate::models::{
+    Account, AccountId, Actor, Currencies, Currency, Money, Role, Timestamp, TransferId, UserId,
+};
 use crate::services::accounts::NewAccount;
 use crate::store::EntryQuery;
 use crate::web::call::Call;
 use crate::web::conditional::ETag;
-use crate::web::invalid::Flaws;
+use crate::web::invalid::{Flaws, Pointer};
 use crate::web::json::Text;
 use crate::web::page::List;
 use crate::web::reply::Reply;
@@ -103,7 +107,7 @@ impl From<&Entry> for EntryView {
 
 /// POST `/api/v1/accounts`
 pub(super) async fn open(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
-    let wanted = checked(&call.body.json::<Opening<'_>>()?, user.actor())?;
+    let wanted = checked(&call.body.json::<Opening<'_>>()?, user.actor(), &api.currencies)?;
     let account = api.services.open_account(user.actor(), wanted).await?;
     let location = format!("/api/v1/accounts/{}", account.id);
     Ok(Reply::json(StatusCode::CREATED, &AccountView::from(&account))?
@@ -169,7 +173,7 @@ fn account_id(call: &Call<'_>) -> Result<AccountId, AppError> {
 }
 
 /// Every flaw of an opening at once, then the currency, which has a code of its own.
-fn checked(body: &Opening<'_>, actor: Actor) -> Result<NewAccount, AppError> {
+fn checked(body: &Opening<'_>, actor: Actor, currencies: &Currencies) -> Result<NewAccount, AppError> {
     let mut flaws = Flaws::default();
     let name = flaws.optional("name", body.name.as_ref().map(|name| name.parse()));
     let owner = flaws.optional("owner", body.owner.as_deref().map(owner));
@@ -182,7 +186,8 @@ fn checked(body: &Opening<'_>, actor: Actor) -> Result<NewAccount, AppError> {
         flaws.note("min_balance", "must be 0 or less, or null for no bound");
     }
     flaws.none()?;
-    let currency = body.currency.parse().map_err(|_| AppError::CurrencyUnknown)?;
+    let currency =
+        currencies.known(&body.currency).map_err(|_| AppError::CurrencyUnknown(Pointer::root()))?;
     Ok(NewAccount { currency, name, owner, min_balance })
 }
 

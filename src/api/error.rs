@@ -4,19 +4,22 @@
 //! request's span names the request.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use crate::models::posting::{Rejection, Side};
+use super::transfers::Items;
+use crate::models::currency::UnknownCurrency;
+use crate::models::posting::{BatchOutcome, Refusal, Rejection, Side};
 use crate::runtime::PoolError;
 use crate::services::{LaneError, ServiceError};
 use crate::store::StoreError;
-use crate::web::invalid::Invalid;
+use crate::web::invalid::{Invalid, Pointer};
 use crate::web::json::{BodyError, EncodeError};
 use crate::web::problem::Problem;
 use crate::web::reply::Reply;
-use crate::web::websocket::{self, Refusal};
+use crate::web::websocket;
 
 /// Says that a reply is the stored outcome of an earlier request.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -90,9 +93,12 @@ pub enum AppError {
     /// The key stands for something else.
     #[error("key reused")]
     IdempotencyKeyReused,
-    /// The code is not in ISO 4217.
+    /// The code is neither in ISO 4217 nor of a unit of the ledger.
     #[error("unknown currency")]
-    CurrencyUnknown,
+    CurrencyUnknown(
+        /// The object whose member it is.
+        Pointer,
+    ),
     /// The owner of an account to be does not exist.
     #[error("no such owner")]
     UserNotFound,
@@ -105,6 +111,20 @@ pub enum AppError {
         request_id: Box<str>,
         /// Whether that was an earlier one.
         replayed: bool,
+    },
+    /// An atomic batch of which something was refused, now or when its key was first used.
+    #[error("batch refused")]
+    BatchRefused {
+        /// What became of each transfer.
+        batch: Arc<BatchOutcome>,
+        /// Whether that was an earlier request.
+        replayed: bool,
+    },
+    /// The user has sent more requests than the rate limit allows.
+    #[error("too many requests")]
+    TooManyRequests {
+        /// Seconds until one is let through again.
+        retry_after_s: u64,
     },
     /// Fields or head beyond their bounds.
     #[error("head too large")]
@@ -136,6 +156,13 @@ impl AppError {
                 let problem = Problem::new(status, code, title, rejection_detail(&rejection));
                 mark_replayed(problem.into_reply(&request_id), replayed)
             }
+            Self::BatchRefused { batch, replayed } => {
+                let problem = Self::BatchRefused { batch: Arc::clone(&batch), replayed }.into_problem();
+                match problem.with_extension("results", &Items(&batch)) {
+                    Ok(problem) => mark_replayed(problem.into_reply(&batch.request_id), replayed),
+                    Err(error) => Self::from(error).into_reply(request_id),
+                }
+            }
             other => other.into_problem().into_reply(request_id),
         }
     }
@@ -161,8 +188,9 @@ impl AppError {
         let problem = Problem::new(status, code, title, self.detail());
         match self {
             Self::Invalid(invalid) => problem.with_errors(invalid),
-            Self::CurrencyUnknown => {
-                problem.with_errors(Invalid::member("currency", "must be an ISO 4217 code such as EUR"))
+            Self::CurrencyUnknown(object) => {
+                let pointer = object.member("currency");
+                problem.with_errors(Invalid::at(pointer, UnknownCurrency.to_string()))
             }
             Self::UserNotFound => {
                 problem.with_errors(Invalid::member("owner", "must be the id or the name of a user"))
@@ -177,6 +205,7 @@ impl AppError {
                 .with_header(UPGRADE, HeaderValue::from_static("websocket"))
                 .with_header(CONNECTION, HeaderValue::from_static("upgrade"))
                 .with_header(SEC_WEBSOCKET_VERSION, websocket::VERSION),
+            Self::TooManyRequests { retry_after_s } => problem.with_header(RETRY_AFTER, retry_after_s.into()),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ => problem,
         }
@@ -204,10 +233,12 @@ impl AppError {
             Self::ExpectationFailed => (S::EXPECTATION_FAILED, "expectation_failed", "Expectation failed"),
             Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request"),
             Self::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key reused"),
-            Self::CurrencyUnknown => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
+            Self::CurrencyUnknown(_) => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
             Self::UpgradeRequired => (S::UPGRADE_REQUIRED, "upgrade_required", "Upgrade required"),
+            Self::BatchRefused { .. } => (S::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused"),
+            Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -227,6 +258,7 @@ impl AppError {
             Self::PayloadTooLarge(limit) => return format!("The body is longer than {limit} bytes.").into(),
             Self::UriTooLong(limit) => return format!("The target is longer than {limit} bytes.").into(),
             Self::Rejected { rejection, .. } => return rejection_detail(rejection),
+            Self::BatchRefused { .. } => "A transfer was refused, so none was made; see results.",
             Self::BodyBroken => "The body broke off.",
             Self::IdempotencyKeyMissing => "Send an Idempotency-Key of 1 to 255 visible ASCII characters.",
             Self::Unauthenticated { presented: true } => "The token is not valid; it may have expired.",
@@ -244,8 +276,13 @@ impl AppError {
                 "This resource is a WebSocket: ask for an upgrade to one, of version 13."
             }
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
-            Self::CurrencyUnknown => "The currency is not an ISO 4217 code such as EUR.",
+            Self::CurrencyUnknown(_) => {
+                "The currency is neither an ISO 4217 code such as EUR nor a unit of this ledger."
+            }
             Self::UserNotFound => "The owner is no user of this ledger.",
+            Self::TooManyRequests { .. } => {
+                "You send more requests than the rate limit allows; see Retry-After."
+            }
             Self::HeadersTooLarge => "The request has too many header fields, or too long ones.",
             Self::Internal(_) => {
                 "Something went wrong on our side; the log tells it under this request's id."
@@ -266,14 +303,36 @@ type Row = (StatusCode, &'static str, &'static str);
 
 #[rustfmt::skip] // one line a row
 fn rejection_row(rejection: &Rejection) -> Row {
-    let (code, title) = match rejection {
-        Rejection::SameAccount => ("same_account", "Same account"),
-        Rejection::AccountNotFound { .. } => ("account_not_found", "Account not found"),
-        Rejection::CurrencyMismatch { .. } => ("currency_mismatch", "Currency mismatch"),
-        Rejection::InsufficientFunds { .. } => ("insufficient_funds", "Insufficient funds"),
-        Rejection::BalanceOverflow { .. } => ("balance_overflow", "Balance overflow"),
-    };
-    (StatusCode::UNPROCESSABLE_ENTITY, code, title)
+    use StatusCode as S;
+    match rejection {
+        Rejection::SameAccount => (S::UNPROCESSABLE_ENTITY, "same_account", "Same account"),
+        Rejection::AccountNotFound { .. } => (S::UNPROCESSABLE_ENTITY, "account_not_found", "Account not found"),
+        Rejection::CurrencyMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "currency_mismatch", "Currency mismatch"),
+        Rejection::InsufficientFunds { .. } => (S::UNPROCESSABLE_ENTITY, "insufficient_funds", "Insufficient funds"),
+        Rejection::BalanceOverflow { .. } => (S::UNPROCESSABLE_ENTITY, "balance_overflow", "Balance overflow"),
+        Rejection::TransferNotPending { .. } => (S::CONFLICT, "transfer_not_pending", "Transfer not pending"),
+        Rejection::AmountExceedsPending { .. } => (S::UNPROCESSABLE_ENTITY, "amount_exceeds_pending", "Amount exceeds pending"),
+        Rejection::TransferNotPosted { .. } => (S::CONFLICT, "transfer_not_posted", "Transfer not posted"),
+        Rejection::NotReversible => (S::CONFLICT, "not_reversible", "Not reversible"),
+        Rejection::AlreadyReversed => (S::CONFLICT, "already_reversed", "Already reversed"),
+    }
+}
+
+/// The problem of a batch's item.
+pub(super) fn refusal_problem(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Rejected(rejection) => {
+            let (status, code, title) = rejection_row(rejection);
+            Problem::new(status, code, title, rejection_detail(rejection))
+        }
+        Refusal::Forbidden => {
+            AppError::Forbidden("The debit account belongs to another user.").into_problem()
+        }
+        Refusal::Aborted => {
+            let detail = "The batch is atomic, and another of its transfers was refused.";
+            Problem::new(StatusCode::FAILED_DEPENDENCY, "batch_aborted", "Batch aborted", detail)
+        }
+    }
 }
 
 fn rejection_detail(rejection: &Rejection) -> Cow<'static, str> {
@@ -293,6 +352,14 @@ fn rejection_detail(rejection: &Rejection) -> Cow<'static, str> {
         Rejection::BalanceOverflow { side } => {
             format!("The balance of the {} account would leave its range.", name(side)).into()
         }
+        Rejection::TransferNotPending { status } | Rejection::TransferNotPosted { status } => {
+            format!("The transfer is {}.", status.as_str()).into()
+        }
+        Rejection::AmountExceedsPending { pending } => {
+            format!("The transfer holds {} minor units.", pending.money()).into()
+        }
+        Rejection::NotReversible => "The transfer is a reversal itself.".into(),
+        Rejection::AlreadyReversed => "The transfer was reversed before; see its reversed_by.".into(),
     }
 }
 
@@ -312,6 +379,11 @@ impl From<ServiceError> for AppError {
             ServiceError::UsernameTaken => Self::UsernameTaken,
             ServiceError::OwnerNotFound => Self::UserNotFound,
             ServiceError::WrongCredentials => Self::WrongCredentials,
+            ServiceError::TimeToCome(_) => Invalid::member("at", "must not be in the future").into(),
+            ServiceError::TooManyAccounts(most) => {
+                Invalid::member("account", format!("is required of who owns more than {most} accounts"))
+                    .into()
+            }
             ServiceError::UnexpectedOutcome | ServiceError::Internal(_) => Self::Internal(error.to_string()),
         }
     }
@@ -358,11 +430,11 @@ impl From<BodyError> for AppError {
     }
 }
 
-impl From<Refusal> for AppError {
-    fn from(refusal: Refusal) -> Self {
+impl From<websocket::Refusal> for AppError {
+    fn from(refusal: websocket::Refusal) -> Self {
         match refusal {
-            Refusal::NotAsked => Self::UpgradeRequired,
-            Refusal::Malformed(what) => Self::Malformed(what),
+            websocket::Refusal::NotAsked => Self::UpgradeRequired,
+            websocket::Refusal::Malformed(what) => Self::Malformed(what),
         }
     }
 }

@@ -12,6 +12,7 @@ mod health;
 mod idempotency;
 mod metrics;
 mod paging;
+pub mod rate_limit;
 pub mod routes;
 mod tokens;
 mod transfers;
@@ -22,8 +23,10 @@ use std::sync::Arc;
 
 pub use auth::AuthUser;
 pub use error::AppError;
+pub use rate_limit::RateLimiter;
 pub use routes::{Endpoint, Route};
 
+use crate::models::Currencies;
 use crate::services::Services;
 use crate::telemetry::metrics::Metrics;
 use crate::web::reply::Reply;
@@ -38,6 +41,10 @@ pub struct Api {
     pub router: Router<Route>,
     /// Business logic.
     pub services: Services,
+    /// How many requests each user may send.
+    pub rate_limiter: Arc<RateLimiter>,
+    /// What accounts may count.
+    pub currencies: Currencies,
     /// Whether anyone may register.
     pub open_registration: bool,
     /// Life of a token in seconds.

@@ -59,9 +59,22 @@ impl<const N: usize> Page<N> {
     {
         let shown = &rows[..rows.len().min(self.rows as usize)];
         let last = shown.last().filter(|_| shown.len() < rows.len());
-        let next_cursor = last.map(|row| self.list.cursor(key(row)));
+        self.reply_up_to::<R, View>(call, shown, last.map(key))
+    }
+
+    /// The reply of a page that shows all of `rows`; the next one begins behind the key `end`.
+    pub(super) fn reply_up_to<'r, R, View>(
+        &self,
+        call: &Call<'_>,
+        rows: &'r [R],
+        end: Option<[u8; N]>,
+    ) -> Answer
+    where
+        View: Serialize + From<&'r R>,
+    {
+        let next_cursor = end.map(|key| self.list.cursor(key));
         let link = next_cursor.as_deref().map(|cursor| next_link(call.path, call.query, cursor));
-        let body = Body { data: shown.iter().map(View::from).collect(), next_cursor };
+        let body = Body { data: rows.iter().map(View::from).collect(), next_cursor };
         let reply = Reply::json(StatusCode::OK, &body)?.no_store();
         Ok(match link {
             Some(link) => reply.header(LINK, link),

@@ -33,6 +33,10 @@ pub enum BodyRule {
     None,
     /// JSON, at most `limits.body_bytes` long.
     Json,
+    /// The same, or none.
+    OptionalJson,
+    /// JSON, at most `limits.batch_body_bytes` long. Few of these are under way at once.
+    BatchJson,
 }
 
 /// A handler's future.
@@ -99,7 +103,7 @@ pub fn router(bench_endpoints: bool) -> Router<Route> {
 }
 
 fn rows(bench_endpoints: bool) -> Vec<Row> {
-    use BodyRule::{Json, None};
+    use BodyRule::{BatchJson, Json, None, OptionalJson};
     let get = Method::GET;
     let post = Method::POST;
     #[rustfmt::skip] // one line a row
@@ -110,8 +114,14 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (post.clone(), "/api/v1/accounts", Json, JSON, user!(accounts::open)),
         (get.clone(), "/api/v1/accounts", None, JSON, user!(accounts::list)),
         (get.clone(), "/api/v1/accounts/{id}", None, JSON, user!(accounts::read)),
+        (get.clone(), "/api/v1/accounts/{id}/balance", None, JSON, user!(accounts::balance::read)),
         (get.clone(), "/api/v1/accounts/{id}/entries", None, JSON, user!(accounts::entries)),
         (post.clone(), "/api/v1/transfers", Json, JSON, user!(transfers::create)),
+        (get.clone(), "/api/v1/transfers", None, JSON, user!(transfers::search::list)),
+        (post.clone(), "/api/v1/transfers/batch", BatchJson, JSON, user!(transfers::create_batch)),
+        (post.clone(), "/api/v1/transfers/{id}/post", OptionalJson, JSON, user!(transfers::post)),
+        (post.clone(), "/api/v1/transfers/{id}/reverse", OptionalJson, JSON, user!(transfers::reverse)),
+        (post.clone(), "/api/v1/transfers/{id}/void", OptionalJson, JSON, user!(transfers::void)),
         (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
         (get.clone(), "/api/v1/events", None, NOTHING, socket!(events::follow)),
         (post.clone(), "/api/v1/events/tickets", None, JSON, user!(events::ticket)),

@@ -1,37 +1,28 @@
 //! `/api/v1/transfers`
 
-use http::StatusCode;
-use serde::{Deserialize, Serialize};
+mod batch;
+mod holds;
+mod order;
+pub(super) mod search;
 
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Serialize;
+
+pub(super) use self::batch::{Items, create as create_batch};
+pub(super) use self::holds::{post, reverse, void};
+use self::order::OrderBody;
 use super::error::mark_replayed;
 use super::{Answer, Api, AppError, AuthUser, idempotency};
 use crate::models::posting::Outcome;
 use crate::models::transfer::{Description, Reference};
-use crate::models::{AccountId, Amount, Currency, Money, Terms, Timestamp, Transfer, TransferId};
+use crate::models::{AccountId, Amount, Currency, Money, Timestamp, Transfer, TransferId};
+use crate::services::transfers::Asked;
 use crate::web::call::Call;
-use crate::web::invalid::Flaws;
-use crate::web::json::{JsonObject, RawJson, Text};
+use crate::web::invalid::Pointer;
+use crate::web::json::RawJson;
 use crate::web::reply::Reply;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Order<'a> {
-    debit_account: AccountId,
-    credit_account: AccountId,
-    amount: Amount,
-    #[serde(borrow)]
-    currency: Text<'a>,
-    #[serde(borrow, default)]
-    description: Option<Text<'a>>,
-    #[serde(default)]
-    metadata: Option<JsonObject>,
-    #[serde(borrow, default)]
-    reference: Option<Text<'a>>,
-    #[serde(default)]
-    pending: Option<bool>,
-    #[serde(default)]
-    timeout_seconds: Option<u32>,
-}
 
 /// A transfer as replies show one.
 #[derive(Serialize)]
@@ -78,24 +69,47 @@ impl<'a> From<&'a Transfer> for TransferView<'a> {
 
 /// POST `/api/v1/transfers`
 pub(super) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+    let asked = asked(&user, &call)?;
+    let order = order::checked(call.body.json::<OrderBody<'_>>()?, &api.currencies, Pointer::root())?;
+    let outcome = api.services.transfer(asked, order).await?;
+    let (transfer, replayed) = decided(outcome, "The debit account belongs to another user.")?;
+    created(&transfer, replayed)
+}
+
+/// Who asks, under which key.
+fn asked<'a>(user: &AuthUser, call: &Call<'a>) -> Result<Asked<'a>, AppError> {
     let key = idempotency::key(call.headers)?;
-    let terms = checked(call.body.json::<Order<'_>>()?)?;
-    let outcome = api.services.transfer(user.actor(), key, terms, call.request_id).await?;
+    Ok(Asked { actor: user.actor(), key, request_id: call.request_id })
+}
+
+/// The transfer that a command was answered with, and whether that is a replay.
+fn decided(outcome: Outcome, forbidden: &'static str) -> Result<(Arc<Transfer>, bool), AppError> {
     match outcome {
-        Outcome::Transferred { transfer, replayed } => {
-            let location = format!("/api/v1/transfers/{}", transfer.id);
-            let reply = Reply::json(StatusCode::CREATED, &TransferView::from(&*transfer))?;
-            Ok(mark_replayed(reply.location(&location).no_store(), replayed))
-        }
+        Outcome::Transferred { transfer, replayed } => Ok((transfer, replayed)),
         Outcome::Rejected { rejection, request_id, replayed } => {
             Err(AppError::Rejected { rejection, request_id, replayed })
         }
-        Outcome::Forbidden => Err(AppError::Forbidden("The debit account belongs to another user.")),
+        Outcome::NotFound => Err(AppError::NotFound),
+        Outcome::Forbidden => Err(AppError::Forbidden(forbidden)),
         Outcome::KeyReused => Err(AppError::IdempotencyKeyReused),
-        Outcome::Registered(_) | Outcome::UsernameTaken | Outcome::Opened(_) | Outcome::OwnerNotFound => {
-            Err(AppError::Internal("a transfer was answered with another command's outcome".into()))
-        }
+        Outcome::Registered(_)
+        | Outcome::UsernameTaken
+        | Outcome::Opened(_)
+        | Outcome::OwnerNotFound
+        | Outcome::Batch { .. }
+        | Outcome::Expired(_) => Err(unexpected()),
     }
+}
+
+fn unexpected() -> AppError {
+    AppError::Internal("a command was answered with another command's outcome".into())
+}
+
+/// The reply that shows a new transfer.
+fn created(transfer: &Transfer, replayed: bool) -> Answer {
+    let location = format!("/api/v1/transfers/{}", transfer.id);
+    let reply = Reply::json(StatusCode::CREATED, &TransferView::from(transfer))?;
+    Ok(mark_replayed(reply.location(&location).no_store(), replayed))
 }
 
 /// GET `/api/v1/transfers/{id}`
@@ -103,29 +117,4 @@ pub(super) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
     let id = call.params.parse("id").map_err(|_| AppError::NotFound)?;
     let transfer = api.services.transfer_by_id(user.actor(), id).await?;
     Ok(Reply::json(StatusCode::OK, &TransferView::from(&transfer))?.no_store())
-}
-
-/// Every flaw of an order at once, then the currency, which has a code of its own.
-fn checked(order: Order<'_>) -> Result<Terms, AppError> {
-    let mut flaws = Flaws::default();
-    let description = flaws.optional("description", order.description.as_deref().map(str::parse));
-    let reference = flaws.optional("reference", order.reference.as_deref().map(str::parse));
-    let pending = order.pending == Some(true);
-    if order.timeout_seconds.is_some() && !pending {
-        flaws.note("timeout_seconds", "must not be set unless pending is true");
-    }
-    flaws.none()?;
-    if pending {
-        return Err(AppError::NotImplemented("Pending transfers are not built yet."));
-    }
-    Ok(Terms {
-        debit_account: order.debit_account,
-        credit_account: order.credit_account,
-        amount: order.amount,
-        currency: order.currency.parse().map_err(|_| AppError::CurrencyUnknown)?,
-        description,
-        // Sorted, so that the order of members does not tell two uses of a key apart.
-        metadata: order.metadata.map(|object| object.to_sorted_string().into()),
-        reference,
-    })
 }

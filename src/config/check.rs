@@ -9,11 +9,17 @@ use tracing_subscriber::EnvFilter;
 use super::choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel};
 use super::entry::leaves;
 use super::settings::Settings;
+use super::units::{Unit, Units};
 
 /// Most worker threads; far beyond the cores of any machine that is sold.
 pub const WORKERS_MAX: u16 = 1024;
 /// Longest life of a token, in seconds: one year. A token cannot be revoked.
 pub const TOKEN_TTL_MAX_S: u32 = 31_536_000;
+
+/// Most digits behind the point: an amount has 16 at most.
+const UNIT_EXPONENT_MAX: u8 = 15;
+/// Units of a ledger's own, so that a look-up goes through few.
+const UNITS_MAX: usize = 64;
 
 /// hyper's read buffer as the server sets it: a longer head never parses.
 const HEAD_MAX_BYTES: u64 = 65_536;
@@ -36,7 +42,7 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 29] = [
+const BOUNDS: [Bound; 31] = [
     bound("server.backlog", 1, 65_535, "connections"),
     bound("server.accept_back_off_ms", 1, 10_000, "ms"),
     bound("store.connections_per_core", 1, 64, "connections"),
@@ -61,6 +67,8 @@ const BOUNDS: [Bound; 29] = [
     bound("limits.write_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("limits.request_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("limits.lane_queue", 1, 1_048_576, "commands"),
+    bound("limits.batch_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
+    bound("limits.batches_per_core", 1, 1024, "batches"),
     bound("limits.lane_batch", 1, 65_536, "commands"),
     bound("limits.cpu_queue", 1, 65_536, "jobs"),
     bound("limits.in_flight_per_core", 1, 1_000_000, "requests"),
@@ -83,6 +91,7 @@ pub(super) fn violations(settings: &Settings) -> Vec<Violation> {
     found.extend(empty_path("store.data_dir", Some(&settings.store.data_dir)));
     found.extend(empty_path("auth.key_file", settings.auth.key_file.as_deref()));
     found.extend(bad_filter(settings.log.filter.as_deref()));
+    found.extend(bad_units(&settings.ledger.currencies));
     found
 }
 
@@ -94,6 +103,9 @@ pub(super) fn allowed(key: &str) -> String {
     match key {
         "server.listen" => "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into(),
         "store.url" | "store.replica_url" => "postgres://user:password@host:port/database".into(),
+        "ledger.currencies" => {
+            format!("up to {UNITS_MAX} of code:exponent, such as POINTS:0; {}", unit_allowed())
+        }
         "runtime.io" => IoMode::WORDS.join(", "),
         "runtime.busy_poll" => BusyPoll::WORDS.join(", "),
         "log.level" => LogLevel::WORDS.join(", "),
@@ -139,6 +151,39 @@ fn bad_filter(filter: Option<&str>) -> Option<Violation> {
         found: error.to_string(),
         allowed: "directives such as info,ringledger::store=debug".to_owned(),
     })
+}
+
+fn unit_allowed() -> String {
+    format!(
+        "a code of 3 to 12 upper-case letters and digits that ISO 4217 lacks, an exponent of 0 to {UNIT_EXPONENT_MAX}"
+    )
+}
+
+fn bad_units(units: &Units) -> Option<Violation> {
+    let Units(units) = units;
+    let found = match units.iter().enumerate().find_map(|(place, unit)| bad_unit(unit, &units[..place])) {
+        Some(found) => found,
+        None if units.len() > UNITS_MAX => format!("has {} units", units.len()),
+        None => return None,
+    };
+    Some(Violation { key: "ledger.currencies", found, allowed: allowed("ledger.currencies") })
+}
+
+fn bad_unit(unit: &Unit, before: &[Unit]) -> Option<String> {
+    let Unit { code, exponent } = unit;
+    let is_code = (3..=12).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    if !is_code {
+        Some(format!("{code:?} is no code"))
+    } else if iso_currency::Currency::from_code(code).is_some() {
+        Some(format!("{code} is a currency of ISO 4217"))
+    } else if before.iter().any(|other| other.code == *code) {
+        Some(format!("{code} is there twice"))
+    } else if *exponent > UNIT_EXPONENT_MAX {
+        Some(format!("the exponent of {code} is {exponent}"))
+    } else {
+        None
+    }
 }
 
 /// Settings that contradict each other. Worth asking only once each value is
@@ -228,6 +273,24 @@ mod tests {
         settings.auth.key_file = Some("".into());
         let keys: Vec<_> = violations(&settings).iter().map(|v| v.key).collect();
         assert_eq!(keys, ["store.data_dir", "auth.key_file", "log.filter"]);
+    }
+
+    #[test]
+    fn units_are_new_codes_with_a_small_exponent() {
+        let unit = |code: &str, exponent| Unit { code: code.to_owned(), exponent };
+        let found = |units: Vec<Unit>| bad_units(&Units(units)).map(|violation| violation.found);
+        assert_eq!(found(vec![unit("PTS", 0), unit("ABCDEFGHIJ12", UNIT_EXPONENT_MAX)]), None);
+        for (units, word) in [
+            (vec![unit("PT", 0)], "no code"),
+            (vec![unit("pts", 0)], "no code"),
+            (vec![unit("ABCDEFGHIJ123", 0)], "no code"),
+            (vec![unit("PTS", 0), unit("EUR", 2)], "ISO 4217"),
+            (vec![unit("PTS", 0), unit("PTS", 0)], "twice"),
+            (vec![unit("PTS", UNIT_EXPONENT_MAX + 1)], "exponent"),
+            ((0..=UNITS_MAX).map(|place| unit(&format!("U{place:02}"), 0)).collect(), "65 units"),
+        ] {
+            assert!(found(units.clone()).is_some_and(|found| found.contains(word)), "{units:?}");
+        }
     }
 
     #[test]

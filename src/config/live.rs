@@ -31,6 +31,7 @@ pub struct LiveLimits {
     pub idle_timeout_ms: u64,
     pub write_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub batch_timeout_ms: u64,
 }
 
 /// One setting that differs. An absent value is `None`.
@@ -54,6 +55,7 @@ impl From<&Limits> for LiveLimits {
             idle_timeout_ms: limits.idle_timeout_ms,
             write_timeout_ms: limits.write_timeout_ms,
             request_timeout_ms: limits.request_timeout_ms,
+            batch_timeout_ms: limits.batch_timeout_ms,
         }
     }
 }

@@ -16,6 +16,7 @@ mod load;
 mod settings;
 mod store_url;
 mod suggest;
+mod units;
 mod variables;
 
 #[cfg(test)]
@@ -27,5 +28,8 @@ pub use entry::Origin;
 pub use error::{ConfigError, Problem};
 pub use live::{Change, Live, LiveLimits};
 pub use load::{Loaded, Overrides, Row, Secrets, Sources, load};
-pub use settings::{Auth, Limits, Log, Metrics, RateLimit, Runtime, Server, Settings, Shutdown, Store};
+pub use settings::{
+    Auth, Ledger, Limits, Log, Metrics, RateLimit, Runtime, Server, Settings, Shutdown, Store,
+};
 pub use store_url::{BadStoreUrl, StoreUrl};
+pub use units::{Unit, Units};

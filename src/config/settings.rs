@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel};
 use super::store_url::StoreUrl;
+use super::units::Units;
 
 /// All settings of one process. A key such as `limits.head_bytes` is the path
 /// of fields; the same path in capitals, joined by `__` behind `RINGLEDGER__`,
@@ -21,6 +22,8 @@ pub struct Settings {
     pub server: Server,
     /// Where the ledger is kept.
     pub store: Store,
+    /// What the ledger counts.
+    pub ledger: Ledger,
     /// Users and tokens.
     pub auth: Auth,
     /// Log and access lines.
@@ -102,6 +105,17 @@ impl Default for Store {
             commit_timeout_ms: 5000,
         }
     }
+}
+
+/// `ledger.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// Units that accounts may count beside the currencies of ISO 4217, such
+    /// as `[{code: POINTS, exponent: 0}]`; as a variable, `POINTS:0, MILES:2`.
+    /// Default none. A unit that is taken away stays readable; no account is
+    /// opened and nothing is transferred in it.
+    pub currencies: Units,
 }
 
 /// `auth.*`
@@ -223,10 +237,15 @@ pub struct Limits {
     /// Milliseconds that a handler may take, from the end of the request to
     /// the start of the reply; then 503. Default 30000.
     pub request_timeout_ms: u64,
+    /// The same for a batch of transfers. Default 60000.
+    pub batch_timeout_ms: u64,
+    /// Batches of transfers under way on one core, whose bodies and replies
+    /// may take several MiB each; beyond it 503 at once. Default 16.
+    pub batches_per_core: usize,
     /// Commands that wait for the posting lane; beyond it 503. Default 8192.
     pub lane_queue: usize,
-    /// Commands that the posting lane commits together at most: the bound of
-    /// one commit's time, and with it of what a newcomer waits for.
+    /// Commands that the posting lane commits together at most, a batch of
+    /// transfers counting as that many: the bound of one commit's time, and with it of what a newcomer waits for.
     /// Default 4096.
     pub lane_batch: usize,
     /// Jobs that wait for the CPU pool; beyond it 503. Default 256.
@@ -251,6 +270,8 @@ impl Default for Limits {
             idle_timeout_ms: 75_000,
             write_timeout_ms: 10_000,
             request_timeout_ms: 30_000,
+            batch_timeout_ms: 60_000,
+            batches_per_core: 16,
             lane_queue: 8192,
             lane_batch: 4096,
             cpu_queue: 256,

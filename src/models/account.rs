@@ -66,14 +66,19 @@ impl Account {
         self.balance.checked_sub(self.held).unwrap_or(floor)
     }
 
+    /// Whether `amount` can be spent or held: `available` stays at or above `min_balance`, and within its range.
+    fn spare(&self, amount: Amount) -> Result<(), MoveError> {
+        let left = self.available().checked_sub(amount.money());
+        match self.min_balance {
+            None => left.map(drop).ok_or(MoveError::Overflow),
+            Some(least) => left.filter(|&left| left >= least).map(drop).ok_or(MoveError::Insufficient),
+        }
+    }
+
     /// The balance after `amount` has left, when the account can bear it.
     pub fn after_debit(&self, amount: Amount) -> Result<Money, MoveError> {
-        let balance = self.balance.checked_sub(amount.money()).ok_or(MoveError::Overflow);
-        let Some(least) = self.min_balance else {
-            return balance;
-        };
-        let enough = self.available().checked_sub(amount.money()).is_some_and(|left| left >= least);
-        if enough { balance } else { Err(MoveError::Insufficient) }
+        self.spare(amount)?;
+        self.balance.checked_sub(amount.money()).ok_or(MoveError::Overflow)
     }
 
     /// The balance after `amount` has come in.
@@ -81,9 +86,16 @@ impl Account {
         self.balance.checked_add(amount.money()).ok_or(MoveError::Overflow)
     }
 
-    /// Takes on a new balance; the version rises.
-    pub fn set_balance(&mut self, balance: Money) {
+    /// What is held once `amount` is, too, when the account can bear it.
+    pub fn after_hold(&self, amount: Amount) -> Result<Money, MoveError> {
+        self.spare(amount)?;
+        self.held.checked_add(amount.money()).ok_or(MoveError::Overflow)
+    }
+
+    /// Takes on a new balance and a new sum of holds; the version rises.
+    pub fn set(&mut self, balance: Money, held: Money) {
         self.balance = balance;
+        self.held = held;
         self.version += 1;
     }
 }
@@ -117,6 +129,15 @@ mod tests {
         assert_eq!(account(19, 10, Some(0)).after_debit(ten), Err(MoveError::Insufficient));
         assert!(account(0, 0, Some(-10)).after_debit(ten).is_ok());
         assert!(account(0, 0, None).after_debit(ten).is_ok());
+    }
+
+    #[test]
+    fn holds_as_it_spends() {
+        let ten = Amount::new(10).unwrap();
+        assert_eq!(account(10, 0, Some(0)).after_hold(ten), Ok(ten.money()));
+        assert_eq!(account(19, 10, Some(0)).after_hold(ten), Err(MoveError::Insufficient));
+        let max = crate::models::money::MAX_MINOR_UNITS;
+        assert_eq!(account(max, max, None).after_hold(ten), Err(MoveError::Overflow));
     }
 
     #[test]

@@ -144,21 +144,24 @@ impl Event {
             created_by: creation.created_by,
             idempotency_key: creation.idempotency_key.clone(),
             created_at: self.at,
+            hold: creation.pending,
         })
     }
+}
 
-    /// The transfer that this event is about, as it was right after it. `made` is the same transfer at any later
-    /// moment; what came of it since is left out.
+impl Event {
+    /// The transfer that this event is about, as it was after it. `made` is that transfer as it was at any time.
     pub fn transfer_after(&self, made: &Transfer) -> Transfer {
-        let (status, posted_amount) = match &self.kind {
+        let ended =
+            |status, posted_amount| Transfer { status, posted_amount, reversed_by: None, ..made.clone() };
+        match &self.kind {
             EventKind::Created(_) | EventKind::Reversed { .. } => {
-                return self.created_transfer().unwrap_or_else(|| made.clone());
+                self.created_transfer().unwrap_or_else(|| made.clone())
             }
-            EventKind::Posted { amount } => (TransferStatus::Posted, Some(*amount)),
-            EventKind::Voided => (TransferStatus::Voided, None),
-            EventKind::Expired => (TransferStatus::Expired, None),
-        };
-        Transfer { status, posted_amount, reversed_by: None, ..made.clone() }
+            EventKind::Posted { amount } => ended(TransferStatus::Posted, Some(*amount)),
+            EventKind::Voided => ended(TransferStatus::Voided, None),
+            EventKind::Expired => ended(TransferStatus::Expired, None),
+        }
     }
 }
 

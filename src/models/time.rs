@@ -34,6 +34,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The microsecond after this one; `None` at the end of the range.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        Self::from_micros(self.0 + 1)
+    }
+
     /// This time moved by whole seconds, held at the ends of the range.
     #[must_use]
     pub fn saturating_add_seconds(self, seconds: i64) -> Self {

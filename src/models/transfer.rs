@@ -1,5 +1,7 @@
 //! Transfers: money moved, or to be moved, from one account to another.
 
+use serde::{Deserialize, Serialize};
+
 use super::{AccountId, Amount, Currency, IdempotencyKey, Text, Timestamp, TransferId, UserId};
 
 /// Free text for people: 1 to 512 characters.
@@ -27,8 +29,23 @@ pub struct Terms {
     pub reference: Option<Reference>,
 }
 
-/// Where a transfer stands.
+/// How money is held until a transfer is posted or voided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// After how many seconds, at least 1, it is let go by itself; never if absent.
+    pub timeout_s: Option<u32>,
+}
+
+impl Hold {
+    /// When a hold of `now` is let go by itself.
+    pub fn expires_at(self, now: Timestamp) -> Option<Timestamp> {
+        self.timeout_s.map(|seconds| now.saturating_add_seconds(i64::from(seconds)))
+    }
+}
+
+/// Where a transfer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TransferStatus {
     /// Reserves money on the debit account and waits for its post or void.
     Pending,
@@ -91,4 +108,18 @@ pub struct Transfer {
     pub idempotency_key: IdempotencyKey,
     /// The time of the event that made it.
     pub created_at: Timestamp,
+    /// Whether it began as a hold.
+    pub hold: bool,
+}
+
+impl Transfer {
+    /// Whether it still reserves money at `now`; a hold whose time is up does not, whoever has noticed.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.status == TransferStatus::Pending && !self.is_due(now)
+    }
+
+    /// Whether its time limit has passed.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|due| due <= now)
+    }
 }

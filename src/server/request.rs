@@ -88,6 +88,8 @@ pub struct Exchanges {
     /// What this core counts.
     pub(super) metrics: CoreMetrics,
     closing: Cell<bool>,
+    /// Batches under way.
+    batches: Cell<usize>,
     known_host: KnownHost,
     /// Turns of the worker's loop.
     pub(super) turns: Turns,
@@ -106,6 +108,7 @@ impl Exchanges {
             access,
             metrics,
             closing: Cell::new(false),
+            batches: Cell::new(0),
             known_host: KnownHost::default(),
             turns: Turns::default(),
             parking: Parking::default(),
@@ -135,7 +138,12 @@ impl Exchanges {
         let fields = Fields::of(&head.headers);
         let id = id_field(fields.request_id, begin);
         let record = Record::new(&head, fields, &id, begin, None);
-        tracing::debug!(id = record.id, method = record.method(), path = head.uri.path(), "request begins");
+        tracing::debug!(
+            request_id = record.id,
+            method = record.method(),
+            path = head.uri.path(),
+            "request begins"
+        );
         let at_once = if body.has_ended() { self.answer_at_once(&record) } else { None };
         let Some(outcome) = at_once else {
             let route = record.route();
@@ -175,10 +183,13 @@ impl Exchanges {
         let fields = Fields::of(&arrived.head.headers);
         let record = Record::new(&arrived.head, fields, &arrived.id, arrived.begin, arrived.route);
         // A span that nobody asked for would cost each request more than its handler.
-        let span = tracing::debug_span!("request", id = record.id, method = record.method());
+        let span = tracing::debug_span!("request", request_id = record.id, method = record.method());
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
-            let patience = if matches!(outcome, Err(AppError::Overloaded(_))) { REFUSAL } else { DISCARD };
+            let patience = match outcome {
+                Err(AppError::Overloaded(_) | AppError::TooManyRequests { .. }) => REFUSAL,
+                Ok(_) | Err(_) => DISCARD,
+            };
             let (reply, ends_connection) = record.settle(outcome);
             if reply.status == StatusCode::SWITCHING_PROTOCOLS {
                 return (reply, false);
@@ -194,7 +205,7 @@ impl Exchanges {
         response
     }
 
-    /// Route, bound, user, body, handler.
+    /// Route, bound, user, rate, body, handler.
     async fn reply_to(
         &self,
         record: &Record<'_>,
@@ -208,14 +219,15 @@ impl Exchanges {
         };
         let _in_flight = self.admit(route)?;
         let user = match route.endpoint {
-            Endpoint::User(_) => Some(AuthUser::from_headers(&head.headers, &self.api.services.tokens)?),
+            Endpoint::User(_) => Some(self.user(record)?),
             Endpoint::Now(_) | Endpoint::Public(_) => None,
             Endpoint::Socket(handler) => {
                 let call = call(head, params, Bytes::new(), record.id);
-                return self.upgrade(head, body, handler(&self.api, call), under_way).await;
+                return self.upgrade(route, (head, body), handler(&self.api, call), under_way).await;
             }
         };
         check_accept(record, route)?;
+        let _batch = self.admit_batch(route)?;
         let body = self.body(head, route, body).await?;
         self.handle(route, user, call(head, params, body, record.id)).await
     }
@@ -253,17 +265,52 @@ impl Exchanges {
         }
     }
 
-    async fn body(&self, head: &Parts, route: &Route, body: &mut Arriving) -> Result<Bytes, AppError> {
-        match route.body {
-            BodyRule::None => Ok(Bytes::new()),
-            BodyRule::Json if !is_plain_json(&head.headers) => Err(AppError::UnsupportedMediaType),
-            BodyRule::Json => {
-                let allowed = Duration::from_millis(self.limits.body_timeout_ms);
-                body.collect(self.limits.body_bytes, allowed).await
-            }
+    /// Who calls, if not too often.
+    fn user(&self, record: &Record<'_>) -> Result<AuthUser, AppError> {
+        let user = AuthUser::from_headers(&record.head.headers, &self.api.services.tokens)?;
+        let Some(standing) = self.api.rate_limiter.admit(user.actor().id, record.begin) else {
+            return Ok(user);
+        };
+        record.stands(standing);
+        match standing.refused_for_s {
+            Some(retry_after_s) => Err(AppError::TooManyRequests { retry_after_s }),
+            None => Ok(user),
         }
     }
 
+    /// A place among the batches under way, which a route needs that takes one.
+    fn admit_batch(&self, route: &Route) -> Result<Option<BatchPlace<'_>>, AppError> {
+        match route.body {
+            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => Ok(None),
+            BodyRule::BatchJson if self.batches.get() >= self.limits.batches_per_core => {
+                Err(AppError::Overloaded("Too many batches are under way."))
+            }
+            BodyRule::BatchJson => Ok(Some(BatchPlace::take(&self.batches))),
+        }
+    }
+
+    async fn body(&self, head: &Parts, route: &Route, body: &mut Arriving) -> Result<Bytes, AppError> {
+        let bound_bytes = match route.body {
+            BodyRule::None => return Ok(Bytes::new()),
+            BodyRule::OptionalJson if body.has_ended() => return Ok(Bytes::new()),
+            BodyRule::Json | BodyRule::OptionalJson => self.limits.body_bytes,
+            BodyRule::BatchJson => self.limits.batch_body_bytes,
+        };
+        let patience = Duration::from_millis(self.limits.body_timeout_ms);
+        if is_plain_json(&head.headers) {
+            return body.collect(bound_bytes, patience).await;
+        }
+        if route.body != BodyRule::OptionalJson {
+            return Err(AppError::UnsupportedMediaType);
+        }
+        // Chunks tell only at their end that there are none.
+        body.collect(0, patience).await.map_err(|error| match error {
+            AppError::PayloadTooLarge(_) => AppError::UnsupportedMediaType,
+            other => other,
+        })
+    }
+
+    /// Calls the route's handler.
     async fn handle(&self, route: &Route, user: Option<AuthUser>, call: Call<'_>) -> Result<Reply, AppError> {
         let handler = match (&route.endpoint, user) {
             (Endpoint::Now(handler), _) => {
@@ -275,24 +322,31 @@ impl Exchanges {
                 return Err(AppError::Unauthenticated { presented: false });
             }
         };
-        self.guarded(handler).await
+        self.guarded(route, handler).await
     }
 
     /// Runs a handler within the request's deadline; its panic is this request's alone.
-    async fn guarded<T>(&self, handler: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
+    async fn guarded<T>(
+        &self,
+        route: &Route,
+        handler: impl Future<Output = Result<T, AppError>>,
+    ) -> Result<T, AppError> {
         let mut handler = pin!(handler);
         let guarded = poll_fn(|cx| {
             contained(|| handler.as_mut().poll(cx)).unwrap_or_else(|error| Poll::Ready(Err(error)))
         });
-        let deadline = Duration::from_millis(self.limits.request_timeout_ms);
+        let deadline = Duration::from_millis(match route.body {
+            BodyRule::BatchJson => self.limits.batch_timeout_ms,
+            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.limits.request_timeout_ms,
+        });
         tokio::time::timeout(deadline, guarded).await.unwrap_or(Err(AppError::DeadlinePassed))
     }
 
     /// The reply to a handshake; what is said after it is left with the request's connection.
     async fn upgrade(
         &self,
-        head: &Parts,
-        body: &Arriving,
+        route: &Route,
+        (head, body): (&Parts, &Arriving),
         handler: Upgrading<'_>,
         under_way: &UnderWay,
     ) -> Result<Reply, AppError> {
@@ -303,7 +357,7 @@ impl Exchanges {
             // Its bytes could not be told from frames.
             return Err(AppError::Malformed("a handshake has no body"));
         }
-        let Upgrade { accept, talk } = self.guarded(handler).await?;
+        let Upgrade { accept, talk } = self.guarded(route, handler).await?;
         if self.closing.get() {
             return Err(AppError::Overloaded("The server is shutting down."));
         }
@@ -339,6 +393,22 @@ impl Exchanges {
 fn name(response: &mut Response<ReplyBody>, id: HeaderValue, fields: HeaderMap) {
     reply::recycle(fields);
     response.headers_mut().insert(REQUEST_ID, id);
+}
+
+/// A place among the batches under way of a core; given back when dropped.
+struct BatchPlace<'a>(&'a Cell<usize>);
+
+impl<'a> BatchPlace<'a> {
+    fn take(under_way: &'a Cell<usize>) -> Self {
+        under_way.set(under_way.get() + 1);
+        Self(under_way)
+    }
+}
+
+impl Drop for BatchPlace<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// What a head asks for.

@@ -1,9 +1,9 @@
 //! Accounts: opening, reading, their entries.
 
-use super::{ServiceError, Services, permit};
+use super::{ServiceError, Services, now, permit};
 use crate::models::account::AccountName;
 use crate::models::posting::{Command, Entry, OpenAccount, Outcome, Owner};
-use crate::models::{Account, AccountId, Actor, Currency, Money, Role};
+use crate::models::{Account, AccountId, Actor, Currency, Money, Role, Timestamp};
 use crate::store::{AccountQuery, EntryQuery};
 use crate::telemetry::ids::uuid_v7;
 
@@ -79,5 +79,30 @@ impl Services {
     pub async fn entries(&self, actor: Actor, query: EntryQuery) -> Result<Vec<Entry>, ServiceError> {
         self.account(actor, query.account_id).await?;
         Ok(self.reader.entries(query).await?)
+    }
+    /// The balance of an account that the actor may see after its last entry at or before `at`, and that time; 0 before
+    /// its first entry, even before it was opened. Without a time, the balance now.
+    ///
+    /// The past is settled once a later event is in the log; a batch that is being committed may still be dated
+    /// a moment back.
+    pub async fn balance(
+        &self,
+        actor: Actor,
+        id: AccountId,
+        at: Option<Timestamp>,
+    ) -> Result<(Money, Timestamp), ServiceError> {
+        self.account(actor, id).await?;
+        let now = now();
+        // The log's clock may be ahead of this host's.
+        if let Some(at) = at.filter(|&at| at > now)
+            && at > self.reader.head().await?.at
+        {
+            return Err(ServiceError::TimeToCome(at));
+        }
+        Ok(match (self.reader.last_entry(id, at).await?, at) {
+            (Some(entry), Some(at)) => (entry.balance, at),
+            (Some(entry), None) => (entry.balance, now.max(entry.created_at)),
+            (None, at) => (Money::ZERO, at.unwrap_or(now)),
+        })
     }
 }

@@ -7,7 +7,9 @@
 pub mod accounts;
 pub mod audit;
 pub mod events;
+pub mod ledger_file;
 pub mod posting;
+pub mod search;
 pub mod tokens;
 pub mod transfers;
 pub mod users;
@@ -64,6 +66,12 @@ pub enum ServiceError {
     /// An account's owner does not exist.
     #[error("there is no such owner")]
     OwnerNotFound,
+    /// A search without an account, by somebody who owns very many.
+    #[error("more than {0} accounts to search")]
+    TooManyAccounts(u32),
+    /// A time that has not come, of which nothing can be told.
+    #[error("{0} has not come yet")]
+    TimeToCome(Timestamp),
     /// Name and password do not belong together.
     #[error("wrong username or password")]
     WrongCredentials,

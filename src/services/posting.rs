@@ -5,7 +5,9 @@
 //! waits for nobody and a crowd shares one sync. Knows nothing of HTTP.
 
 mod delivery;
+mod sweep;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -13,6 +15,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use self::delivery::{Delivery, Outbox};
+use self::sweep::Sweep;
 use super::events::Commits;
 use super::now;
 use crate::models::Head;
@@ -64,8 +67,8 @@ pub enum LaneError {
 
 impl PostingLane {
     /// Starts the lane's thread. `queue_commands` bounds what waits for the next batch; beyond it callers are
-    /// told to come again. `batch_commands` bounds a batch: the time of one commit, and with it what a newcomer
-    /// waits for.
+    /// told to come again. `batch_commands` bounds a batch, by [`Command::weight`]: the time of one commit, and with
+    /// it what a newcomer waits for. A heavier command is a batch of its own.
     pub fn start(
         writer: Writer,
         queue_commands: usize,
@@ -142,35 +145,76 @@ async fn run(
     batch_commands: usize,
     commits: &Commits,
 ) -> Result<(), StoreError> {
-    let mut waiting = Vec::new();
-    while jobs.recv_many(&mut waiting, batch_commands).await > 0 {
-        let (mut commands, mut waiters, mut checks) =
-            (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()), Vec::new());
-        for job in waiting.drain(..) {
-            match job {
-                // Whoever has gone was told that nothing is known to be applied: so be it.
-                Job::Post(_, waiter, _) if waiter.is_closed() => {}
-                Job::Post(command, waiter, core) => {
-                    commands.push(command);
-                    waiters.push((waiter, core));
-                }
-                Job::Check(reply) if reply.is_closed() => {}
-                Job::Check(reply) => checks.push(reply),
+    let mut waiting = VecDeque::new();
+    let mut sweep = Sweep::default();
+    loop {
+        if waiting.is_empty() {
+            let received =
+                tokio::time::timeout_at(sweep.due(), receive(&mut jobs, &mut waiting, batch_commands));
+            if received.await == Ok(0) {
+                return writer.close();
             }
         }
-        if !commands.is_empty() {
-            post(&mut writer, &commands, waiters).await;
+        let batch = Batch::take(&mut waiting, batch_commands);
+        if !batch.commands.is_empty() {
+            post(&mut writer, &batch.commands, batch.waiters).await;
             commits.announce();
         }
-        if !checks.is_empty() {
+        if !batch.checks.is_empty() {
             let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
-            for reply in checks {
+            for reply in batch.checks {
                 // Who asked may have gone.
                 let _ = reply.send(head);
             }
         }
+        if sweep.run_if_due(&mut writer).await {
+            commits.announce();
+        }
     }
-    writer.close()
+}
+
+/// Waits for jobs and takes all that there are, up to `limit`; 0 when there will be none any more. Loses none when it is
+/// dropped.
+async fn receive(jobs: &mut mpsc::Receiver<Job>, waiting: &mut VecDeque<Job>, limit: usize) -> usize {
+    let mut received = Vec::new();
+    let count = jobs.recv_many(&mut received, limit).await;
+    waiting.extend(received);
+    count
+}
+
+/// What is stored together.
+#[derive(Default)]
+struct Batch {
+    commands: Vec<Command>,
+    waiters: Vec<(Waiter, u32)>,
+    checks: Vec<Reply<Head>>,
+}
+
+impl Batch {
+    /// Takes from what waits until the commands weigh `limit`, and at least one.
+    fn take(waiting: &mut VecDeque<Job>, limit: usize) -> Self {
+        let mut batch = Self::default();
+        let mut weight = 0;
+        while let Some(job) = waiting.pop_front() {
+            match job {
+                // Whoever has gone was told that nothing is known to be applied: so be it.
+                Job::Post(_, waiter, _) if waiter.is_closed() => {}
+                Job::Post(command, waiter, core) => {
+                    let heavier = weight + command.weight();
+                    if weight > 0 && heavier > limit {
+                        waiting.push_front(Job::Post(command, waiter, core));
+                        break;
+                    }
+                    weight = heavier;
+                    batch.commands.push(command);
+                    batch.waiters.push((waiter, core));
+                }
+                Job::Check(reply) if reply.is_closed() => {}
+                Job::Check(reply) => batch.checks.push(reply),
+            }
+        }
+        batch
+    }
 }
 
 async fn post(writer: &mut Writer, commands: &[Command], waiters: Vec<(Waiter, u32)>) {

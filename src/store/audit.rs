@@ -1,9 +1,17 @@
-//! What `verify` walks through: everything a store keeps, from one consistent view, a row at a time.
+//! What `verify` and `export` walk through: everything a store keeps, from one consistent view, a row at a time.
 
-use super::{StoreError, postgres, sqlite};
+use std::ops::Range;
+
+use super::keys::{self, Kept};
+use super::{Credentials, StoreError, postgres, sqlite};
 use crate::models::event::ChainHash;
-use crate::models::posting::Entry;
-use crate::models::{Account, AccountId, Currency, Fingerprint, Head, Money, Timestamp, Transfer};
+use crate::models::posting::{Entry, LoggedEvent};
+use crate::models::{
+    Account, AccountId, Currency, Fingerprint, Head, IdempotencyKey, Money, Timestamp, Transfer, UserId,
+};
+
+/// Rows that are held at once where a store is read in pages: the bound of the walk's memory.
+pub(super) const PAGE_ROWS: u32 = 1_000;
 
 /// An event as it is stored, with the rows that are derived from it.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub struct StoredEvent {
     pub entries: Vec<Entry>,
     /// The transfer it is about, if there is such a row.
     pub transfer: Option<Transfer>,
+    /// The transfer that it reverses, if there is such a row.
+    pub original: Option<Transfer>,
     /// The currencies of that transfer's accounts, as far as these exist.
     pub currencies: Vec<(AccountId, Currency)>,
     /// What is kept under that transfer's key.
@@ -26,25 +36,66 @@ pub struct StoredEvent {
 
 impl StoredEvent {
     /// An event without what is derived from it.
-    pub(super) const fn bare(seq: u64, body: Vec<u8>, hash: ChainHash) -> Self {
-        Self { seq, body, hash, entries: Vec::new(), transfer: None, currencies: Vec::new(), key: None }
+    pub(super) fn bare(seq: u64, body: Vec<u8>, hash: ChainHash) -> Self {
+        let (entries, currencies) = (Vec::new(), Vec::new());
+        Self { seq, body, hash, entries, transfer: None, original: None, currencies, key: None }
     }
 }
 
-/// A row of the idempotency records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an idempotency record says of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// The event of an accepted command.
-    pub seq: Option<u64>,
+    /// The events that the command brought; none if that cannot be read.
+    pub events: Range<u64>,
+    /// When it was used.
+    pub used_at: Timestamp,
+}
+
+/// A row of the idempotency records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptKey {
+    /// Whose key.
+    pub user_id: UserId,
+    /// The key.
+    pub key: IdempotencyKey,
     /// What the key was used for.
     pub fingerprint: Fingerprint,
     /// When.
     pub used_at: Timestamp,
+    /// The event of a command that brought one.
+    pub seq: Option<u64>,
+    /// What became of any other command, as JSON text.
+    pub outcome: Option<String>,
+}
+
+impl KeptKey {
+    /// The events that the command brought.
+    pub fn told_by(&self) -> Result<Range<u64>, StoreError> {
+        events_of(self.seq, self.outcome.as_deref())
+    }
+}
+
+/// The events that a record tells of by its two columns.
+pub(super) fn events_of(seq: Option<u64>, outcome: Option<&str>) -> Result<Range<u64>, StoreError> {
+    match (seq, outcome) {
+        (Some(seq), _) => Ok(seq..seq.saturating_add(1)),
+        (None, Some(text)) => keys::read(text).map(|kept| match kept {
+            Kept::Rejected { .. } => 0..0,
+            Kept::Batch { batch } => batch.seqs(),
+        }),
+        (None, None) => Err(StoreError::Corrupt("a key's record has no outcome".into())),
+    }
 }
 
 /// How many rows there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowCounts {
+    /// Rows of `users`.
+    pub users: u64,
+    /// Rows of `accounts`.
+    pub accounts: u64,
+    /// Idempotency records.
+    pub keys: u64,
     /// Rows of `transfers`.
     pub transfers: u64,
     /// Rows of `entries`.
@@ -68,30 +119,38 @@ pub trait Source {
         visit: impl FnMut(StoredEvent) -> Result<(), E>,
     ) -> Result<(), E>;
 
-    /// Accounts in ascending order of id, each with the sum of its open holds.
-    fn each_account<E: From<StoreError>>(
+    /// Events in ascending order of `seq`, without what is derived from them.
+    fn each_logged<E: From<StoreError>>(
         &self,
-        visit: impl FnMut(Account, Money) -> Result<(), E>,
+        visit: impl FnMut(LoggedEvent) -> Result<(), E>,
     ) -> Result<(), E>;
 
-    /// An account's entries in ascending order of `seq`.
-    fn each_entry<E: From<StoreError>>(
+    /// The next page of accounts in ascending order of id, each with the sum of its open holds; empty after the last.
+    fn accounts_after(&self, last: Option<AccountId>) -> Result<Vec<(Account, Money)>, StoreError>;
+
+    /// All entries in ascending order of account and `seq`.
+    fn each_entry<E: From<StoreError>>(&self, visit: impl FnMut(Entry) -> Result<(), E>) -> Result<(), E>;
+
+    /// Users in ascending order of id.
+    fn each_user<E: From<StoreError>>(
         &self,
-        account: AccountId,
-        visit: impl FnMut(Entry) -> Result<(), E>,
+        visit: impl FnMut(Credentials) -> Result<(), E>,
     ) -> Result<(), E>;
+
+    /// Idempotency records in order of their use, each with the body of the event that it names, if there is one.
+    fn each_key<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(KeptKey, Option<Vec<u8>>) -> Result<(), E>,
+    ) -> Result<(), E>;
+
+    /// A transfer or an entry that belongs to no event, or to no account of its transfer, in words.
+    fn orphan(&self) -> Result<Option<String>, StoreError>;
 
     /// A transfer made with a key that its user had already used within the key's life: `seq` and key.
     fn key_applied_twice(&self) -> Result<Option<(u64, String)>, StoreError>;
 
     /// When the youngest key was used: the latest time that the ledger has decided anything at.
     fn last_key_use(&self) -> Result<Option<Timestamp>, StoreError>;
-
-    /// A key whose stored rejection cannot be read.
-    fn unreadable_rejection(&self) -> Result<Option<String>, StoreError>;
-
-    /// A key whose record names an event that was made by another key or user, or that does not exist.
-    fn key_without_event(&self) -> Result<Option<String>, StoreError>;
 }
 
 /// The view of a store of any kind.
@@ -129,19 +188,37 @@ impl Source for AuditSource {
         ask!(self, each_event(visit))
     }
 
-    fn each_account<E: From<StoreError>>(
+    fn each_logged<E: From<StoreError>>(
         &self,
-        visit: impl FnMut(Account, Money) -> Result<(), E>,
+        visit: impl FnMut(LoggedEvent) -> Result<(), E>,
     ) -> Result<(), E> {
-        ask!(self, each_account(visit))
+        ask!(self, each_logged(visit))
     }
 
-    fn each_entry<E: From<StoreError>>(
+    fn accounts_after(&self, last: Option<AccountId>) -> Result<Vec<(Account, Money)>, StoreError> {
+        ask!(self, accounts_after(last))
+    }
+
+    fn each_entry<E: From<StoreError>>(&self, visit: impl FnMut(Entry) -> Result<(), E>) -> Result<(), E> {
+        ask!(self, each_entry(visit))
+    }
+
+    fn each_user<E: From<StoreError>>(
         &self,
-        account: AccountId,
-        visit: impl FnMut(Entry) -> Result<(), E>,
+        visit: impl FnMut(Credentials) -> Result<(), E>,
     ) -> Result<(), E> {
-        ask!(self, each_entry(account, visit))
+        ask!(self, each_user(visit))
+    }
+
+    fn each_key<E: From<StoreError>>(
+        &self,
+        visit: impl FnMut(KeptKey, Option<Vec<u8>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        ask!(self, each_key(visit))
+    }
+
+    fn orphan(&self) -> Result<Option<String>, StoreError> {
+        ask!(self, orphan())
     }
 
     fn key_applied_twice(&self) -> Result<Option<(u64, String)>, StoreError> {
@@ -151,15 +228,38 @@ impl Source for AuditSource {
     fn last_key_use(&self) -> Result<Option<Timestamp>, StoreError> {
         ask!(self, last_key_use())
     }
-
-    fn unreadable_rejection(&self) -> Result<Option<String>, StoreError> {
-        ask!(self, unreadable_rejection())
-    }
-
-    fn key_without_event(&self) -> Result<Option<String>, StoreError> {
-        ask!(self, key_without_event())
-    }
 }
+
+/// What [`Source::row_counts`] asks, in the order of [`RowCounts`].
+pub(super) const ROW_COUNTS: &str = "select (select count(*) from users), (select count(*) from accounts),
+    (select count(*) from idempotency), count(*), (select count(*) from entries), count(reversed_by) from transfers";
+
+/// A transfer whose `seq` no event has.
+pub(super) const ORPHAN_TRANSFER: &str =
+    "select transfers.id from transfers left join events using (seq) where events.seq is null limit 1";
+
+/// An entry whose `seq` no event has, or that is on no account of its transfer.
+pub(super) const ORPHAN_ENTRY: &str = "select account_id, entries.seq from entries
+    left join transfers on transfers.id = transfer_id and account_id in (debit_account, credit_account)
+    left join events on events.seq = entries.seq
+    where transfers.id is null or events.seq is null limit 1";
+
+/// A transfer made with a key that its user had used at another time within the key's life, which is the parameter.
+/// The transfers of one batch share its key and its time.
+macro_rules! key_applied_twice {
+    ($within_life:literal) => {
+        concat!(
+            "select seq, idempotency_key from (
+                select seq, idempotency_key, created_at, lag(created_at) over (
+                    partition by created_by, idempotency_key order by seq) as before
+                from transfers) as uses
+            where created_at > before and created_at - before < ",
+            $within_life,
+            " order by seq limit 1"
+        )
+    };
+}
+pub(super) use key_applied_twice;
 
 /// Says which row could not be read.
 pub(super) fn in_row(what: impl std::fmt::Display) -> impl FnOnce(StoreError) -> StoreError {

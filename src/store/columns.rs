@@ -12,7 +12,7 @@ macro_rules! transfer_columns {
     () => {
         "id, seq, status, debit_account, credit_account, amount, currency, \
      description, metadata, reference, posted_amount, expires_at, reverses, reversed_by, created_by, \
-     idempotency_key, created_at"
+     idempotency_key, created_at, hold"
     };
 }
 pub(super) use transfer_columns;

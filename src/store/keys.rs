@@ -1,39 +1,125 @@
 //! What every store keeps under an idempotency key beside the event that it names, and how long.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::models::Event;
-use crate::models::posting::{KeyOutcome, Rejection};
+use crate::models::posting::{BatchOutcome, KeyOutcome, Refusal, Rejection};
+use crate::models::{Event, Transfer, TransferId};
 
 /// How many dead keys a batch drops for each command it has: more than one, so that the table shrinks to the
 /// keys of the last day, and few, so that no batch waits long for it.
 pub(super) const DEAD_KEYS_PER_COMMAND: usize = 2;
 
-/// How a rejection stands in its column.
-#[derive(Serialize, Deserialize)]
-struct StoredRejection {
-    rejection: Rejection,
-    request_id: Box<str>,
+/// An outcome that one event does not tell, as it stands in its column.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Kept {
+    /// A rejection, and the request that was told so.
+    Rejected { rejection: Rejection, request_id: Box<str> },
+    /// A batch.
+    Batch { batch: KeptBatch },
 }
 
-/// The column's text for a rejection and the request that was told so.
-pub(super) fn write_rejection(rejection: Rejection, request_id: &str) -> Result<String, StoreError> {
-    serde_json::to_string(&StoredRejection { rejection, request_id: request_id.into() })
-        .map_err(|error| StoreError::Unavailable(error.to_string()))
+/// What became of a batch. Its transfers are told by their events, which follow one another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptBatch {
+    request_id: Box<str>,
+    /// The first event.
+    first_seq: u64,
+    /// How many transfers it asked for.
+    items: u32,
+    /// Whether none of them was made because the batch is atomic.
+    aborted: bool,
+    /// The refused ones by their places; of an aborted batch without those that would have passed.
+    refused: Vec<(u32, Refusal)>,
+}
+
+/// What stands in the two columns of an outcome: the event, or else the text.
+pub(super) fn columns(outcome: &KeyOutcome) -> Result<(Option<u64>, Option<String>), StoreError> {
+    let kept = match outcome {
+        KeyOutcome::Transfer { seq, .. } => return Ok((Some(*seq), None)),
+        KeyOutcome::Rejected(rejection, request_id) => {
+            Kept::Rejected { rejection: *rejection, request_id: request_id.clone() }
+        }
+        KeyOutcome::Batch(batch) => Kept::Batch { batch: KeptBatch::of(batch) },
+    };
+    let text = serde_json::to_string(&kept).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    Ok((None, Some(text)))
 }
 
 /// The outcome that a column's text tells of.
-pub(super) fn read_rejection(text: &str) -> Result<KeyOutcome, StoreError> {
+pub(super) fn read(text: &str) -> Result<Kept, StoreError> {
     serde_json::from_str(text)
-        .map(|StoredRejection { rejection, request_id }| KeyOutcome::Rejected(rejection, request_id))
-        .map_err(|error| StoreError::Corrupt(format!("a key's stored rejection cannot be read: {error}")))
+        .map_err(|error| StoreError::Corrupt(format!("a key's stored outcome cannot be read: {error}")))
 }
 
-/// The outcome of an accepted command: the transfer that event `seq` made, as it was at that moment.
-pub(super) fn created_transfer(seq: u64, body: Option<&[u8]>) -> Result<KeyOutcome, StoreError> {
+/// The event that a key names.
+pub(super) fn event(seq: u64, body: Option<&[u8]>) -> Result<Event, StoreError> {
     body.and_then(|body| Event::decode(body).ok())
-        .and_then(|event| event.created_transfer())
-        .map(|transfer| KeyOutcome::Transfer(transfer.into()))
-        .ok_or_else(|| StoreError::Corrupt(format!("event {seq} makes no transfer, but a key names it")))
+        .ok_or_else(|| StoreError::Corrupt(format!("a key names event {seq}, which is not there")))
+}
+
+/// The outcome of an accepted command: the transfer as it was after the event that it brought. `transfer` finds the row
+/// of a transfer that another event made.
+pub(super) fn transfer_after(event: &Event, row: Option<&Transfer>) -> Result<KeyOutcome, StoreError> {
+    let transfer = event.created_transfer().or_else(|| row.map(|row| event.transfer_after(row)));
+    transfer
+        .map(|transfer| KeyOutcome::Transfer { seq: event.seq, transfer: transfer.into() })
+        .ok_or_else(|| no_transfer(event.transfer_id))
+}
+
+fn no_transfer(id: TransferId) -> StoreError {
+    StoreError::Corrupt(format!("an event is about transfer {id}, which is not there"))
+}
+
+impl KeptBatch {
+    fn of(batch: &BatchOutcome) -> Self {
+        let made = batch.items.iter().flatten();
+        let refused = (0..).zip(&batch.items).filter_map(|(place, item)| match item {
+            Ok(_) | Err(Refusal::Aborted) => None,
+            Err(refusal) => Some((place, *refusal)),
+        });
+        Self {
+            request_id: batch.request_id.clone(),
+            first_seq: made.map(|transfer| transfer.seq).next().unwrap_or(0),
+            items: u32::try_from(batch.items.len()).unwrap_or(u32::MAX),
+            aborted: batch.aborted,
+            refused: refused.collect(),
+        }
+    }
+
+    /// The events that made its transfers.
+    pub(super) fn seqs(&self) -> Range<u64> {
+        let refused = self.refused.len() as u64;
+        let made = if self.aborted { 0 } else { u64::from(self.items).saturating_sub(refused) };
+        self.first_seq..self.first_seq + made
+    }
+
+    /// The outcome, given the bodies of those events in order.
+    pub(super) fn outcome<B: AsRef<[u8]>>(self, bodies: &[B]) -> Result<KeyOutcome, StoreError> {
+        let mut made = self.seqs().zip(bodies).map(|(seq, body)| created_transfer(seq, body.as_ref()));
+        let mut refused = self.refused.iter().peekable();
+        let mut items = Vec::with_capacity(self.items as usize);
+        for place in 0..self.items {
+            let item = match refused.next_if(|(at, _)| *at == place) {
+                Some((_, refusal)) => Err(*refusal),
+                None if self.aborted => Err(Refusal::Aborted),
+                None => Ok(made.next().ok_or_else(|| missing(self.first_seq))??),
+            };
+            items.push(item);
+        }
+        let batch = BatchOutcome { items, aborted: self.aborted, request_id: self.request_id };
+        Ok(KeyOutcome::Batch(Arc::new(batch)))
+    }
+}
+
+fn created_transfer(seq: u64, body: &[u8]) -> Result<Arc<Transfer>, StoreError> {
+    event(seq, Some(body))?.created_transfer().map(Arc::new).ok_or_else(|| missing(seq))
+}
+
+fn missing(seq: u64) -> StoreError {
+    StoreError::Corrupt(format!("a key names a batch from event {seq} on, of which some are not there"))
 }

@@ -70,12 +70,18 @@ pub enum SchemaError {
 }
 
 /// The migrations of SQLite stores.
-pub const SQLITE: &[Migration] =
-    &[Migration { version: 1, name: "ledger", sql: include_str!("migrations/sqlite/0001_ledger.sql") }];
+pub const SQLITE: &[Migration] = &[
+    Migration { version: 1, name: "ledger", sql: include_str!("migrations/sqlite/0001_ledger.sql") },
+    Migration { version: 2, name: "search", sql: include_str!("migrations/sqlite/0002_search.sql") },
+    Migration { version: 3, name: "outcomes", sql: include_str!("migrations/sqlite/0003_outcomes.sql") },
+];
 
 /// The migrations of Postgres stores.
-pub const POSTGRES: &[Migration] =
-    &[Migration { version: 1, name: "ledger", sql: include_str!("migrations/postgres/0001_ledger.sql") }];
+pub const POSTGRES: &[Migration] = &[
+    Migration { version: 1, name: "ledger", sql: include_str!("migrations/postgres/0001_ledger.sql") },
+    Migration { version: 2, name: "search", sql: include_str!("migrations/postgres/0002_search.sql") },
+    Migration { version: 3, name: "outcomes", sql: include_str!("migrations/postgres/0003_outcomes.sql") },
+];
 
 /// Which of `known` have run and which are to come, or why the two do not fit.
 pub fn status(known: &[Migration], applied: &[Applied]) -> Result<Vec<Status>, SchemaError> {

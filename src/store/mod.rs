@@ -8,6 +8,7 @@
 pub mod audit;
 mod columns;
 mod events;
+pub mod import;
 mod keys;
 pub mod migrations;
 pub mod postgres;
@@ -18,7 +19,10 @@ use std::path::PathBuf;
 use self::audit::AuditSource;
 
 use crate::models::posting::{Command, Entry, Outcome};
-use crate::models::{Account, AccountId, Head, Timestamp, Transfer, TransferId, User, UserId};
+use crate::models::transfer::Reference;
+use crate::models::{
+    Account, AccountId, Head, IdempotencyKey, Timestamp, Transfer, TransferId, TransferStatus, User, UserId,
+};
 
 /// Why the store did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +140,46 @@ pub struct AccountQuery {
     pub limit: u32,
 }
 
+/// Which transfers are wanted, newest first.
+#[derive(Debug, Clone, Copy)]
+pub struct TransferQuery<'a> {
+    /// The index that is walked.
+    pub by: TransferIndex<'a>,
+    /// Only transfers with this `seq` or a greater one.
+    pub from_seq: u64,
+    /// Only transfers with a smaller `seq`.
+    pub before_seq: u64,
+    /// How many rows of the index are looked at.
+    pub limit: u32,
+}
+
+/// What transfers are found by. Each is an index of the store, so that no walk goes past what is not wanted.
+#[derive(Debug, Clone, Copy)]
+pub enum TransferIndex<'a> {
+    /// Nothing: all there are.
+    Seq,
+    /// The key they were asked with, whoever used it.
+    Key(&'a IdempotencyKey),
+    /// Their reference.
+    Reference(&'a Reference),
+    /// Where they stand; no transfer is found as posted, as nearly all are.
+    Unposted(TransferStatus),
+    /// These accounts, if they were posted when they were made.
+    Direct(&'a [AccountId]),
+    /// These accounts, if they began as holds.
+    Holds(&'a [AccountId]),
+}
+
+/// What was found on a stretch of an index, in descending order of `seq`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// Each once.
+    pub transfers: Vec<Transfer>,
+    /// The rest has a smaller `seq` than this one; `None` at the end. Fewer transfers than rows may be found: an
+    /// account's entries tell of holds as well.
+    pub rest: Option<u64>,
+}
+
 impl Store {
     /// Opens the store, making it and applying migrations as needed.
     pub fn open(location: &Location) -> Result<Self, StoreError> {
@@ -241,6 +285,14 @@ impl Writer {
         }
     }
 
+    /// When the first hold with a time limit ends.
+    pub async fn next_expiry(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        match self {
+            Self::Sqlite(writer) => writer.next_expiry(),
+            Self::Postgres(writer) => writer.next_expiry().await,
+        }
+    }
+
     /// Ends the work in order.
     pub fn close(self) -> Result<(), StoreError> {
         match self {
@@ -299,11 +351,42 @@ impl Reader {
         }
     }
 
+    /// An account's last entry at or before a time, or of all; never from a replica that lags behind.
+    pub async fn last_entry(
+        &self,
+        account_id: AccountId,
+        until: Option<Timestamp>,
+    ) -> Result<Option<Entry>, StoreError> {
+        let to = until.and_then(Timestamp::next);
+        let query = EntryQuery { account_id, before_seq: None, from: None, to, limit: 1 };
+        let mut found = match self {
+            Self::Sqlite(reader) => reader.entries(query),
+            Self::Postgres(reader) => reader.entries_of_primary(query).await,
+        }?;
+        Ok(found.pop())
+    }
+
     /// A transfer by id.
     pub async fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, StoreError> {
         match self {
             Self::Sqlite(reader) => reader.transfer(id),
             Self::Postgres(reader) => reader.transfer(id).await,
+        }
+    }
+
+    /// A stretch of transfers.
+    pub async fn transfers(&self, query: TransferQuery<'_>) -> Result<Stretch, StoreError> {
+        match self {
+            Self::Sqlite(reader) => reader.transfers(query),
+            Self::Postgres(reader) => reader.transfers(query).await,
+        }
+    }
+
+    /// The `seq` from which on transfers were made at or after a time.
+    pub async fn first_transfer_at(&self, time: Timestamp) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(reader) => reader.first_transfer_at(time),
+            Self::Postgres(reader) => reader.first_transfer_at(time).await,
         }
     }
 }

@@ -172,7 +172,7 @@ mod tests {
         drop((lines, logging));
         let text = String::from_utf8(written.iter().collect::<Vec<_>>().concat()).unwrap();
         let seen: Vec<_> =
-            text.lines().map(|line| line.split("\"id\":").nth(1).unwrap()[..3].to_owned()).collect();
+            text.lines().map(|line| line.split("\"request_id\":").nth(1).unwrap()[..3].to_owned()).collect();
         assert_eq!(seen, ["\"A\"", "\"C\""]);
     }
 }

@@ -90,12 +90,21 @@ impl Invalid {
 
 /// Gathers the flaws of members while they are checked, so that a caller hears of all at once.
 #[derive(Debug, Default)]
-pub struct Flaws(Vec<FieldError>);
+pub struct Flaws {
+    /// The object whose members they are.
+    object: Pointer,
+    errors: Vec<FieldError>,
+}
 
 impl Flaws {
-    /// Notes a flaw of the top-level member `name`.
+    /// Of the object at `object`, none yet; by default of the whole document.
+    pub const fn of(object: Pointer) -> Self {
+        Self { object, errors: Vec::new() }
+    }
+
+    /// Notes a flaw of the member `name`.
     pub fn note(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
-        self.0.push(FieldError::new(Pointer::root().member(name), detail));
+        self.errors.push(FieldError::new(self.object.clone().member(name), detail));
     }
 
     /// The value of an optional member; notes why it has none that is valid.
@@ -106,7 +115,7 @@ impl Flaws {
 
     /// Ends the checks: an error if anything was noted.
     pub fn none(self) -> Result<(), Invalid> {
-        if self.0.is_empty() { Ok(()) } else { Err(Invalid { errors: self.0 }) }
+        if self.errors.is_empty() { Ok(()) } else { Err(Invalid { errors: self.errors }) }
     }
 }
 

@@ -369,3 +369,83 @@ async fn entries_of_a_period_begin_inclusive_and_end_exclusive() {
     let tomorrow_elsewhere = "9999-01-01T00:00:00%2B01:00";
     assert_eq!(whole_list(&world.alice.api, &format!("{path}?to={tomorrow_elsewhere}")).await, whole);
 }
+
+#[tokio::test]
+async fn a_balance_is_told_of_any_time_that_has_come() {
+    let world = World::new().await;
+    pay(&world, &[100, 23, -7]).await;
+    let path = format!("{}/balance", world.alice.path());
+    let entries = whole_list(&world.alice.api, &format!("{}/entries", world.alice.path())).await;
+    let at = |time: &str| world.alice.api.get(&format!("{path}?at={time}")).send();
+    for (place, entry) in entries.iter().enumerate() {
+        let time = time_of(&entry["created_at"]);
+        let told = at(&time.to_string()).await.is_not_stored().json(200);
+        assert_members(&told, &["account_id", "balance", "at"]);
+        assert_eq!((&told["account_id"], &told["at"]), (&json!(world.alice.account), &entry["created_at"]));
+        // Several entries may have one time; the first in the list is the last of them.
+        let last = entries.iter().find(|other| other["created_at"] == entry["created_at"]).unwrap();
+        assert_eq!(told["balance"], last["balance"], "{told}");
+        let before = time - jiff::SignedDuration::from_micros(1);
+        let wanted = entries[place..].iter().find(|other| time_of(&other["created_at"]) < time);
+        let wanted = wanted.map_or(json!(0), |entry| entry["balance"].clone());
+        assert_eq!(at(&before.to_string()).await.json(200)["balance"], wanted, "before {time}");
+    }
+    // A ledger knows of no money before an account was opened.
+    assert_eq!(at("0001-01-01T00:00:00Z").await.json(200)["balance"], 0);
+    assert_eq!(at("1970-01-01T01:00:00%2B01:00").await.json(200)["at"], "1970-01-01T00:00:00.000000Z");
+
+    let begin = Timestamp::now();
+    let now = world.alice.api.get(&path).send().await.json(200);
+    assert_eq!(now["balance"], FUNDS - 116);
+    assert!(time_of(&now["at"]).as_microsecond() >= begin.as_microsecond(), "{now}");
+    let empty = open(&world.alice.api).await;
+    let path_of_empty = format!("{ACCOUNTS}/{empty}/balance");
+    assert_eq!(world.alice.api.get(&path_of_empty).send().await.json(200)["balance"], 0);
+
+    for wrong in ["", "now", "2026-01-31", "9999-12-31T00:00:00Z"] {
+        at(wrong).await.invalid("invalid_request", "/at");
+    }
+    let tomorrow = begin + jiff::SignedDuration::from_hours(24);
+    at(&tomorrow.to_string()).await.invalid("invalid_request", "/at");
+    let twice = world.alice.api.get(&format!("{path}?at=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z"));
+    twice.send().await.invalid("invalid_request", "/to");
+    world.operator.get(&path).send().await.json(200);
+    world.bob.api.get(&path).send().await.problem(403, "forbidden");
+    world.nobody.get(&path).send().await.problem(401, "unauthenticated");
+    let unknown = format!("{ACCOUNTS}/01900000-0000-7000-8000-0000000000ff/balance");
+    world.operator.get(&unknown).send().await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn units_of_the_ledgers_own_are_used_while_they_are_set_up() {
+    let world = World::configured("ledger: {currencies: [{code: POINTS, exponent: 0}]}").await;
+    let points = |body: &Value| world.operator.post(ACCOUNTS, body).send();
+    let bank = points(&json!({"currency": "POINTS", "min_balance": null})).await.json(201);
+    let purse = points(&json!({"currency": "POINTS", "owner": "alice"})).await.json(201);
+    assert_eq!(purse["currency"], "POINTS");
+    let ids = (bank["id"].as_str().unwrap(), purse["id"].as_str().unwrap());
+    let mut body = euros(ids.0, ids.1, 5);
+    world.operator.transfer(&body).send().await.problem(422, "currency_mismatch");
+    body["currency"] = json!("POINTS");
+    let made = world.operator.transfer(&body).send().await.json(201);
+    assert_eq!(made["currency"], "POINTS");
+    for unknown in ["points", "POINT", "MILES", ""] {
+        points(&json!({"currency": unknown})).await.invalid("currency_unknown", "/currency");
+        body["currency"] = json!(unknown);
+        world.operator.transfer(&body).send().await.invalid("currency_unknown", "/currency");
+    }
+
+    // Without the setting what is there is still told, and nothing new is made of it.
+    std::fs::write(world.server.data().join("settings.yaml"), "log: {level: info}\n").unwrap();
+    let world = world.after_a_crash();
+    let path = format!("{ACCOUNTS}/{}", ids.1);
+    let told = world.alice.api.get(&path).send().await.json(200);
+    assert_eq!((&told["currency"], &told["balance"]), (&json!("POINTS"), &json!(5)));
+    let path = format!("/api/v1/transfers/{}", made["id"].as_str().unwrap());
+    assert_eq!(world.operator.get(&path).send().await.json(200), made);
+    body["currency"] = json!("POINTS");
+    world.operator.transfer(&body).send().await.problem(422, "currency_unknown");
+    let answer = world.operator.post(ACCOUNTS, &json!({"currency": "POINTS"})).send().await;
+    answer.problem(422, "currency_unknown");
+    world.server.verify(None);
+}

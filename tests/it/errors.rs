@@ -58,11 +58,6 @@ const CASES: &[Case] = &[
     (431, "headers_too_large", |w| {
         (0..70).fold(w.alice.api.get(ACCOUNTS), |request, index| request.header(&format!("x-{index}"), "x"))
     }),
-    (501, "not_implemented", |w| {
-        let mut body = w.payment(1);
-        body["pending"] = json!(true);
-        w.alice.api.transfer(&body)
-    }),
 ];
 
 /// The standard members of a problem.

@@ -3,20 +3,9 @@
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Api, FUNDS, LAST_SEQ, World, euros, whole_list};
+use crate::support::{Answer, Api, FUNDS, LAST_SEQ, World, assert_replays, euros, whole_list};
 
 const TRANSFERS: &str = "/api/v1/transfers";
-
-/// Checks that `again` is `first` told a second time.
-#[track_caller]
-fn assert_replays(again: &Answer, first: &Answer) {
-    assert_eq!(again.status, first.status, "{}", again.text());
-    assert_eq!(again.text(), first.text());
-    assert_eq!(again.header("content-type"), first.header("content-type"));
-    assert_eq!(again.header("location"), first.header("location"));
-    assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    again.is_not_stored();
-}
 
 #[tokio::test]
 async fn a_key_sent_again_is_answered_again() {

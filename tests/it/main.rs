@@ -5,17 +5,23 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accounts;
+mod batches;
 mod commands;
 mod crash;
 mod drain;
 mod errors;
 mod events;
+mod export;
+mod holds;
 mod idempotency;
 mod layers;
 mod metrics;
 mod postgres;
+mod rate_limit;
 mod raw;
 mod requests;
+mod reversals;
+mod search;
 mod serving;
 mod settings;
 mod store;

@@ -7,6 +7,7 @@ mod chaos;
 mod commits;
 mod crash;
 mod failover;
+mod holds;
 mod keys;
 mod load;
 mod outages;

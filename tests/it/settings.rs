@@ -83,6 +83,21 @@ fn later_layers_win() {
 }
 
 #[test]
+fn units_are_read_from_a_list_and_from_a_line() {
+    let data = new_data();
+    let list = "ledger: {currencies: [{code: POINTS, exponent: 0}, {code: MILES, exponent: 3}]}";
+    let line = "ledger: {currencies: 'POINTS:0,MILES:3'}";
+    for text in [list, line] {
+        let file = write(data.path(), "settings.yaml", text);
+        let listing = run(data.path(), &["config", "show", "--config", &file]).ok();
+        assert!(shown(&listing, "ledger.currencies").contains("POINTS:0, MILES:3"), "{listing}");
+    }
+    let variable = [("RINGLEDGER__LEDGER__CURRENCIES", "POINTS:0")];
+    let listing = run_in(data.path(), &variable, &["config", "show"]).ok();
+    assert!(shown(&listing, "ledger.currencies").contains("POINTS:0"), "{listing}");
+}
+
+#[test]
 fn secrets_come_from_files_and_are_redacted_on_demand() {
     let data = new_data();
     let url = "postgres://ledger:hunter2@db.example/ledger";
@@ -115,6 +130,10 @@ fn bad_settings_are_named_and_end_with_78() {
         ("log: {level: loud}", "log.level"),
         ("limits: {body_bytes: -1}", "limits.body_bytes"),
         ("server: {listen: somewhere}", "server.listen"),
+        ("ledger: {currencies: [{code: EUR, exponent: 2}]}", "ledger.currencies"),
+        ("ledger: {currencies: [{code: PTS}]}", "ledger.currencies"),
+        ("ledger: {currencies: PTS}", "ledger.currencies"),
+        ("ledger: {currencies: 'PTS:16'}", "ledger.currencies"),
         ("server: [", "bad.yaml"),
     ] {
         let path = yaml(text);

@@ -268,15 +268,6 @@ async fn balances_stay_within_what_json_can_count() {
 }
 
 #[tokio::test]
-async fn holds_are_not_built_yet_and_say_so() {
-    let world = World::new().await;
-    let body = with(world.payment(1), "pending", json!(true));
-    world.alice.api.transfer_as("hold", &body).send().await.problem(501, "not_implemented");
-    // A 5xx is not stored: the key is still free.
-    world.alice.api.transfer_as("hold", &world.payment(1)).send().await.json(201);
-}
-
-#[tokio::test]
 async fn seq_has_no_gaps_under_a_crowd() {
     let world = World::new().await;
     let mut crowd = tokio::task::JoinSet::new();

@@ -175,7 +175,7 @@ const TAMPERINGS: &[(&str, &[&str])] = &[
     (
         "insert into transfers select 7, '01900000-0000-7000-8000-0000000000ff', status, debit_account,
          credit_account, amount, posted_amount, currency, description, metadata, reference, expires_at, reverses,
-         reversed_by, created_by, 'key-7', created_at from transfers where seq = 6",
+         reversed_by, created_by, 'key-7', created_at, hold from transfers where seq = 6",
         &["I1", "I4", "I6"],
     ),
     // idempotency

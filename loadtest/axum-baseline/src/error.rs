@@ -208,15 +208,21 @@ impl IntoResponse for AppError {
     }
 }
 
+#[rustfmt::skip] // one line a row
 fn rejection_row(rejection: &Rejection) -> (StatusCode, &'static str, &'static str) {
-    let (code, title) = match rejection {
-        Rejection::SameAccount => ("same_account", "Same account"),
-        Rejection::AccountNotFound { .. } => ("account_not_found", "Account not found"),
-        Rejection::CurrencyMismatch { .. } => ("currency_mismatch", "Currency mismatch"),
-        Rejection::InsufficientFunds { .. } => ("insufficient_funds", "Insufficient funds"),
-        Rejection::BalanceOverflow { .. } => ("balance_overflow", "Balance overflow"),
-    };
-    (StatusCode::UNPROCESSABLE_ENTITY, code, title)
+    use StatusCode as S;
+    match rejection {
+        Rejection::SameAccount => (S::UNPROCESSABLE_ENTITY, "same_account", "Same account"),
+        Rejection::AccountNotFound { .. } => (S::UNPROCESSABLE_ENTITY, "account_not_found", "Account not found"),
+        Rejection::CurrencyMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "currency_mismatch", "Currency mismatch"),
+        Rejection::InsufficientFunds { .. } => (S::UNPROCESSABLE_ENTITY, "insufficient_funds", "Insufficient funds"),
+        Rejection::BalanceOverflow { .. } => (S::UNPROCESSABLE_ENTITY, "balance_overflow", "Balance overflow"),
+        Rejection::TransferNotPending { .. } => (S::CONFLICT, "transfer_not_pending", "Transfer not pending"),
+        Rejection::AmountExceedsPending { .. } => (S::UNPROCESSABLE_ENTITY, "amount_exceeds_pending", "Amount exceeds pending"),
+        Rejection::TransferNotPosted { .. } => (S::CONFLICT, "transfer_not_posted", "Transfer not posted"),
+        Rejection::NotReversible => (S::CONFLICT, "not_reversible", "Not reversible"),
+        Rejection::AlreadyReversed => (S::CONFLICT, "already_reversed", "Already reversed"),
+    }
 }
 
 fn rejection_detail(rejection: &Rejection) -> Cow<'static, str> {
@@ -236,6 +242,14 @@ fn rejection_detail(rejection: &Rejection) -> Cow<'static, str> {
         Rejection::BalanceOverflow { side } => {
             format!("The balance of the {} account would leave its range.", name(side)).into()
         }
+        Rejection::TransferNotPending { status } | Rejection::TransferNotPosted { status } => {
+            format!("The transfer is {}.", status.as_str()).into()
+        }
+        Rejection::AmountExceedsPending { pending } => {
+            format!("The transfer holds {} minor units.", pending.money()).into()
+        }
+        Rejection::NotReversible => "The transfer is a reversal itself.".into(),
+        Rejection::AlreadyReversed => "The transfer was reversed before; see its reversed_by.".into(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Rejection;
+use super::{BatchOutcome, Rejection};
 use crate::models::event::ChainHash;
 use crate::models::{
     Account, AccountId, Event, Fingerprint, Head, IdempotencyKey, Money, Timestamp, Transfer, TransferId,
@@ -19,7 +19,27 @@ pub struct Books {
     pub(super) keys: HashMap<(UserId, IdempotencyKey), KeyRecord>,
     pub(super) users: HashMap<UserId, User>,
     pub(super) usernames: HashMap<String, UserId>,
+    /// Those that commands name, those whose time may be up, and those made in this batch.
+    pub(super) transfers: HashMap<TransferId, Arc<Transfer>>,
     pub(super) journal: Journal,
+    /// What accounts were before an atomic batch touched them, while one is judged.
+    undo: Option<Vec<AccountBefore>>,
+}
+
+/// An account as it was, and whether the journal had it already.
+#[derive(Debug)]
+struct AccountBefore {
+    account: Account,
+    was_changed: bool,
+}
+
+/// A place in the journal to go back to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bookmark {
+    head: Head,
+    events: usize,
+    entries: usize,
+    made: usize,
 }
 
 /// What a key was used for, and what became of it.
@@ -36,10 +56,17 @@ pub struct KeyRecord {
 /// A decided outcome as it is kept under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyOutcome {
-    /// A transfer, as it was when it was made.
-    Transfer(Arc<Transfer>),
+    /// A transfer, as it was after the event that the command brought.
+    Transfer {
+        /// That event.
+        seq: u64,
+        /// The transfer.
+        transfer: Arc<Transfer>,
+    },
     /// A rejection, and the request that was told so.
     Rejected(Rejection, Box<str>),
+    /// What became of each transfer of a batch.
+    Batch(Arc<BatchOutcome>),
 }
 
 /// Money in or out of one account.
@@ -86,8 +113,11 @@ pub struct Journal {
     pub head: Head,
     /// New events in order.
     pub events: Vec<LoggedEvent>,
-    /// New transfers.
+    /// New transfers, as they are at the end of the batch.
     pub transfers: Vec<Arc<Transfer>>,
+    /// Transfers from before, as they are at the end of the batch. Of one, `status`, `posted_amount` and
+    /// `reversed_by` alone can be new.
+    pub updated_transfers: Vec<Arc<Transfer>>,
     /// New entries in order.
     pub entries: Vec<Entry>,
     /// New accounts, as they are at the end of the batch.
@@ -100,6 +130,8 @@ pub struct Journal {
     pub keys: Vec<((UserId, IdempotencyKey), KeyRecord)>,
     opened_ids: Vec<AccountId>,
     changed_ids: HashSet<AccountId>,
+    made_ids: Vec<TransferId>,
+    updated_ids: HashSet<TransferId>,
 }
 
 impl Journal {
@@ -119,10 +151,13 @@ impl Books {
             keys: HashMap::new(),
             users: HashMap::new(),
             usernames: HashMap::new(),
+            transfers: HashMap::new(),
+            undo: None,
             journal: Journal {
                 head,
                 events: Vec::new(),
                 transfers: Vec::new(),
+                updated_transfers: Vec::new(),
                 entries: Vec::new(),
                 opened: Vec::new(),
                 changed: Vec::new(),
@@ -130,6 +165,8 @@ impl Books {
                 keys: Vec::new(),
                 opened_ids: Vec::new(),
                 changed_ids: HashSet::new(),
+                made_ids: Vec::new(),
+                updated_ids: HashSet::new(),
             },
         }
     }
@@ -142,6 +179,11 @@ impl Books {
     /// Takes in an account from the store.
     pub fn load_account(&mut self, account: Account) {
         self.accounts.insert(account.id, account);
+    }
+
+    /// Takes in a transfer from the store, as it stands there.
+    pub fn load_transfer(&mut self, transfer: Transfer) {
+        self.transfers.insert(transfer.id, Arc::new(transfer));
     }
 
     /// Takes in a key's record from the store.
@@ -164,6 +206,13 @@ impl Books {
             // An account opened in this very batch is already among `opened`.
             self.journal.changed.extend(self.accounts.remove(id));
         }
+        for id in &self.journal.made_ids {
+            self.journal.transfers.extend(self.transfers.remove(id));
+        }
+        for id in &self.journal.updated_ids {
+            // One made in this very batch is already among `transfers`.
+            self.journal.updated_transfers.extend(self.transfers.remove(id));
+        }
         self.journal
     }
 
@@ -180,25 +229,82 @@ impl Books {
         self.journal.head.seq + 1
     }
 
-    /// Gives an account a new balance and writes the entry for it.
+    /// Gives an account a new balance and a new sum of holds, and writes the entry for `amount` by the event `at`.
     pub(super) fn enter(
         &mut self,
         account_id: AccountId,
         balance: Money,
+        held: Money,
         amount: Money,
-        transfer: &Transfer,
+        event: &Event,
     ) {
-        let Some(account) = self.accounts.get_mut(&account_id) else { return };
-        account.set_balance(balance);
-        self.journal.changed_ids.insert(account_id);
+        self.set(account_id, balance, held);
         self.journal.entries.push(Entry {
             account_id,
-            seq: transfer.seq,
-            transfer_id: transfer.id,
+            seq: event.seq,
+            transfer_id: event.transfer_id,
             amount,
             balance,
-            created_at: transfer.created_at,
+            created_at: event.at,
         });
+    }
+
+    /// Gives an account a new balance and a new sum of holds.
+    pub(super) fn set(&mut self, account_id: AccountId, balance: Money, held: Money) {
+        let Some(account) = self.accounts.get_mut(&account_id) else { return };
+        let before = self.undo.is_some().then(|| account.clone());
+        account.set(balance, held);
+        let was_changed = !self.journal.changed_ids.insert(account_id);
+        if let Some((undo, account)) = self.undo.as_mut().zip(before) {
+            undo.push(AccountBefore { account, was_changed });
+        }
+    }
+
+    /// Adds a new transfer.
+    pub(super) fn make(&mut self, transfer: Arc<Transfer>) {
+        self.journal.made_ids.push(transfer.id);
+        self.transfers.insert(transfer.id, transfer);
+    }
+
+    /// Changes a transfer.
+    pub(super) fn update(&mut self, transfer: Transfer) -> Arc<Transfer> {
+        self.journal.updated_ids.insert(transfer.id);
+        let transfer = Arc::new(transfer);
+        self.transfers.insert(transfer.id, Arc::clone(&transfer));
+        transfer
+    }
+
+    /// Begins what may have to be undone: new transfers, and nothing else.
+    pub(super) fn begin(&mut self) -> Bookmark {
+        self.undo = Some(Vec::new());
+        Bookmark {
+            head: self.journal.head,
+            events: self.journal.events.len(),
+            entries: self.journal.entries.len(),
+            made: self.journal.made_ids.len(),
+        }
+    }
+
+    /// Keeps what was done since [`Books::begin`].
+    pub(super) fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// Undoes what was done since `bookmark`.
+    pub(super) fn undo(&mut self, bookmark: Bookmark) {
+        for before in self.undo.take().unwrap_or_default().into_iter().rev() {
+            let id = before.account.id;
+            if !before.was_changed {
+                self.journal.changed_ids.remove(&id);
+            }
+            self.accounts.insert(id, before.account);
+        }
+        for id in self.journal.made_ids.drain(bookmark.made..) {
+            self.transfers.remove(&id);
+        }
+        self.journal.head = bookmark.head;
+        self.journal.events.truncate(bookmark.events);
+        self.journal.entries.truncate(bookmark.entries);
     }
 
     /// Adds a new account.

@@ -1,13 +1,14 @@
 //! The judgement of one command against the books.
 
-use std::sync::Arc;
+mod batches;
+mod holds;
+mod reversals;
+mod transfers;
 
 use super::books::{Books, KeyOutcome, KeyRecord, NewUser};
-use super::{Command, OpenAccount, Outcome, Owner, RegisterUser, Rejection, Side, TransferRequest};
-use crate::models::account::MoveError;
-use crate::models::event::Creation;
+use super::{Command, OpenAccount, Outcome, Owner, Refusal, RegisterUser, Rejection};
 use crate::models::idempotency::is_alive;
-use crate::models::{Account, Event, EventKind, Money, Transfer, User};
+use crate::models::{Account, Actor, Event, EventKind, Fingerprint, IdempotencyKey, Money, TransferId, User};
 
 impl Books {
     /// Judges one command and changes the books accordingly.
@@ -16,6 +17,10 @@ impl Books {
             Command::RegisterUser(user) => self.register_user(user),
             Command::OpenAccount(account) => self.open_account(account),
             Command::Transfer(request) => self.transfer(request),
+            Command::Resolve(request) => self.resolve(request),
+            Command::Reverse(request) => self.reverse(request),
+            Command::Batch(request) => self.batch(request),
+            Command::ExpireHolds(expire) => self.expire_holds(*expire),
         }
     }
 
@@ -36,16 +41,57 @@ impl Books {
                 Some(Outcome::Opened(fresh))
             }
             Command::Transfer(request) => {
-                let record = self.keys.get(&(request.actor.id, request.key.clone()))?;
-                let fits = record.fingerprint == request.fingerprint && is_alive(record.used_at, self.now);
-                let own = fits
-                    && match &record.outcome {
-                        KeyOutcome::Transfer(transfer) => transfer.id == request.id,
-                        KeyOutcome::Rejected(_, request_id) => *request_id == request.request_id,
-                    };
-                own.then(|| decided(record.outcome.clone(), false))
+                self.own_outcome(&Use::of_transfer(request), |transfer| transfer == request.id)
             }
+            Command::Reverse(request) => {
+                self.own_outcome(&Use::of_reversal(request), |transfer| transfer == request.id)
+            }
+            Command::Batch(request) => self.own_outcome(&Use::of_batch(request), |_| false),
+            // A post or a void names no id of its own: it is judged again and finds its outcome as a replay. Holds that
+            // were let go are no longer pending.
+            Command::Resolve(_) | Command::ExpireHolds(_) => None,
         }
+    }
+
+    /// The outcome under a key, if this very command left it there.
+    fn own_outcome(&self, used: &Use<'_>, made: impl FnOnce(TransferId) -> bool) -> Option<Outcome> {
+        let record = self.keys.get(&used.name())?;
+        let fits = record.fingerprint == used.fingerprint && is_alive(record.used_at, self.now);
+        let own = fits
+            && match &record.outcome {
+                KeyOutcome::Transfer { transfer, .. } => made(transfer.id),
+                KeyOutcome::Rejected(_, request_id) => **request_id == *used.request_id,
+                KeyOutcome::Batch(batch) => *batch.request_id == *used.request_id,
+            };
+        own.then(|| decided(record.outcome.clone(), false))
+    }
+
+    /// What a key stands for, if it does: the replay of its outcome, or the refusal of another use.
+    fn earlier(&self, used: &Use<'_>) -> Option<Outcome> {
+        let record = self.keys.get(&used.name()).filter(|record| is_alive(record.used_at, self.now))?;
+        Some(if record.fingerprint == used.fingerprint {
+            decided(record.outcome.clone(), true)
+        } else {
+            Outcome::KeyReused
+        })
+    }
+
+    /// Keeps what was judged under its key, but for what leaves the key free.
+    fn settle(&mut self, used: &Use<'_>, judged: Result<KeyOutcome, No>) -> Outcome {
+        let outcome = match judged {
+            Ok(outcome) => outcome,
+            Err(No::NotFound) => return Outcome::NotFound,
+            Err(No::Forbidden) => return Outcome::Forbidden,
+            Err(No::Rejected(rejection)) => KeyOutcome::Rejected(rejection, used.request_id.into()),
+        };
+        let record = KeyRecord { fingerprint: used.fingerprint, used_at: self.now, outcome: outcome.clone() };
+        self.remember(used.name(), record);
+        decided(outcome, false)
+    }
+
+    /// The next event, about this transfer.
+    fn next_event(&self, transfer_id: TransferId, kind: EventKind) -> Event {
+        Event { seq: self.next_seq(), at: self.now, transfer_id, kind }
     }
 
     fn register_user(&mut self, command: &RegisterUser) -> Outcome {
@@ -81,102 +127,59 @@ impl Books {
         self.open(account.clone());
         Outcome::Opened(account)
     }
+}
 
-    fn transfer(&mut self, request: &TransferRequest) -> Outcome {
-        let key = (request.actor.id, request.key.clone());
-        if let Some(record) = self.keys.get(&key).filter(|record| is_alive(record.used_at, self.now)) {
-            return replay(record, request);
-        }
-        let outcome = match self.check(request) {
-            Ok(after) => KeyOutcome::Transfer(self.post(request, after)),
-            Err(Refusal::Forbidden) => return Outcome::Forbidden,
-            Err(Refusal::Rejected(rejection)) => KeyOutcome::Rejected(rejection, request.request_id.clone()),
-        };
-        let record = KeyRecord { fingerprint: request.fingerprint, used_at: self.now, outcome };
-        let decided = decided(record.outcome.clone(), false);
-        self.remember(key, record);
-        decided
-    }
+/// What a command uses its key for.
+struct Use<'a> {
+    actor: Actor,
+    key: &'a IdempotencyKey,
+    fingerprint: Fingerprint,
+    request_id: &'a str,
+}
 
-    fn check(&self, request: &TransferRequest) -> Result<BalancesAfter, Refusal> {
-        let terms = &request.terms;
-        if terms.debit_account == terms.credit_account {
-            return Err(Rejection::SameAccount.into());
+macro_rules! use_of {
+    ($($name:ident: $request:ident),*) => {$(
+        fn $name(request: &'a super::$request) -> Self {
+            let super::$request { actor, key, fingerprint, request_id, .. } = request;
+            Self { actor: *actor, key, fingerprint: *fingerprint, request_id }
         }
-        let not_found = |side| Rejection::AccountNotFound { side };
-        let debit = self.accounts.get(&terms.debit_account).ok_or(not_found(Side::Debit))?;
-        if !request.actor.may_use(debit.owner) {
-            return Err(Refusal::Forbidden);
-        }
-        let credit = self.accounts.get(&terms.credit_account).ok_or(not_found(Side::Credit))?;
-        for (side, account) in [(Side::Debit, debit), (Side::Credit, credit)] {
-            if account.currency != terms.currency {
-                return Err(Rejection::CurrencyMismatch { side, currency: account.currency }.into());
-            }
-        }
-        let debited = debit.after_debit(terms.amount).map_err(|error| match error {
-            MoveError::Insufficient => Rejection::InsufficientFunds { available: debit.available() },
-            MoveError::Overflow => Rejection::BalanceOverflow { side: Side::Debit },
-        })?;
-        let credited = credit
-            .after_credit(terms.amount)
-            .map_err(|_| Rejection::BalanceOverflow { side: Side::Credit })?;
-        Ok(BalancesAfter { debit: debited, credit: credited })
-    }
+    )*};
+}
 
-    fn post(&mut self, request: &TransferRequest, after: BalancesAfter) -> Arc<Transfer> {
-        let event = Event {
-            seq: self.next_seq(),
-            at: self.now,
-            transfer_id: request.id,
-            kind: EventKind::Created(Creation {
-                terms: request.terms.clone(),
-                pending: false,
-                expires_at: None,
-                created_by: request.actor.id,
-                idempotency_key: request.key.clone(),
-            }),
-        };
-        self.log(&event);
-        let transfer = Arc::new(event.created_transfer().expect("a created event makes a transfer"));
-        let amount = request.terms.amount.money();
-        self.enter(request.terms.debit_account, after.debit, amount.negated(), &transfer);
-        self.enter(request.terms.credit_account, after.credit, amount, &transfer);
-        self.journal.transfers.push(Arc::clone(&transfer));
-        transfer
+impl<'a> Use<'a> {
+    use_of!(of_transfer: TransferRequest, of_hold: HoldRequest, of_reversal: ReversalRequest, of_batch: BatchRequest);
+
+    fn name(&self) -> (crate::models::UserId, IdempotencyKey) {
+        (self.actor.id, self.key.clone())
     }
 }
 
-/// The balances that a transfer would leave.
-#[derive(Clone, Copy)]
-struct BalancesAfter {
-    debit: Money,
-    credit: Money,
-}
-
-/// A no, stored under the key or not.
-enum Refusal {
-    Rejected(Rejection),
+/// A no. Only a rejection is kept under the key.
+enum No {
+    NotFound,
     Forbidden,
+    Rejected(Rejection),
 }
 
-impl From<Rejection> for Refusal {
+impl From<Rejection> for No {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
     }
 }
 
-fn replay(record: &KeyRecord, request: &TransferRequest) -> Outcome {
-    if record.fingerprint == request.fingerprint {
-        decided(record.outcome.clone(), true)
-    } else {
-        Outcome::KeyReused
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Rejected(rejection) => Self::Rejected(rejection),
+            Refusal::Forbidden | Refusal::Aborted => Self::Forbidden,
+        }
     }
 }
 
 fn decided(outcome: KeyOutcome, replayed: bool) -> Outcome {
     match outcome {
-        KeyOutcome::Transfer(transfer) => Outcome::Transferred { transfer, replayed },
+        KeyOutcome::Transfer { transfer, .. } => Outcome::Transferred { transfer, replayed },
         KeyOutcome::Rejected(rejection, request_id) => Outcome::Rejected { rejection, request_id, replayed },
+        KeyOutcome::Batch(batch) => Outcome::Batch { batch, replayed },
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use tracing::Span;
 
 use super::head::{self, Fields};
+use crate::api::rate_limit::Standing;
 use crate::api::{AppError, Route};
 use crate::telemetry::access::Line;
 use crate::telemetry::request_id;
@@ -24,6 +25,8 @@ pub(super) struct Record<'a> {
     pub(super) begin: Instant,
     /// The route, once it is found.
     route: Cell<Option<RouteName>>,
+    /// Where the caller stands with the rate limit, once that is known.
+    standing: Cell<Option<Standing>>,
 }
 
 impl<'a> Record<'a> {
@@ -34,8 +37,9 @@ impl<'a> Record<'a> {
         begin: Instant,
         route: Option<RouteName>,
     ) -> Self {
-        let id = id_field.to_str().unwrap_or_default();
-        Self { head, fields, id, begin, route: Cell::new(route) }
+        // Not by `to_str`, which looks at each byte by itself.
+        let id = std::str::from_utf8(id_field.as_bytes()).unwrap_or_default();
+        Self { head, fields, id, begin, route: Cell::new(route), standing: Cell::default() }
     }
 
     pub(super) fn found(&self, route: &Route) {
@@ -52,16 +56,26 @@ impl<'a> Record<'a> {
         method.get(..head::METHOD_BYTES).unwrap_or(method)
     }
 
+    /// Notes where the caller stands with the rate limit.
+    pub(super) fn stands(&self, standing: Standing) {
+        self.standing.set(Some(standing));
+    }
+
     /// The reply, and whether the connection ends with it. Errors go to the log under the request's name.
     pub(super) fn settle(&self, outcome: Result<Reply, AppError>) -> (Reply, bool) {
-        match outcome {
+        let (reply, ends_connection) = match outcome {
             Ok(reply) => (reply, false),
             Err(error) => {
                 self.span().in_scope(|| error.log());
                 let ends_connection = error.ends_connection();
                 (error.into_reply(self.id), ends_connection)
             }
-        }
+        };
+        let reply = match self.standing.get() {
+            Some(standing) => standing.told_by(reply),
+            None => reply,
+        };
+        (reply, ends_connection)
     }
 
     pub(super) fn line(&self, status: StatusCode, duration: Duration, now: Instant) -> Line<'a> {
@@ -84,7 +98,13 @@ impl<'a> Record<'a> {
     /// The span of a line that must name its request whatever the log lets through.
     fn span(&self) -> Span {
         let route = self.route.get().map(|(_, template)| template);
-        tracing::error_span!("request", id = self.id, trace = self.trace(), method = self.method(), route)
+        tracing::error_span!(
+            "request",
+            request_id = self.id,
+            trace_id = self.trace(),
+            method = self.method(),
+            route,
+        )
     }
 }
 

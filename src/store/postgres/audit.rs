@@ -1,5 +1,6 @@
-//! One snapshot of a ledger on Postgres for `verify`: a read-only transaction that lasts for the walk, read in pages.
+//! One snapshot of a ledger on Postgres for `verify` and `export`: a read-only transaction that lasts for the walk, read in pages.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -12,18 +13,20 @@ use tokio_postgres::types::ToSql;
 use super::convert::{signed, unsigned};
 use super::rows::{self, get};
 use super::{Options, Target, connect, runtime};
-use crate::models::posting::Entry;
+use crate::models::posting::{Entry, LoggedEvent};
 use crate::models::{
-    Account, AccountId, Currency, Event, Head, IdempotencyKey, Money, Timestamp, Transfer, TransferId,
-    UserId, idempotency,
+    Account, AccountId, Currency, Event, EventKind, Head, IdempotencyKey, Money, Timestamp, Transfer,
+    TransferId, UserId, idempotency,
 };
-use crate::store::StoreError;
-use crate::store::audit::{RowCounts, Source, StoredEvent, StoredKey, in_row};
-use crate::store::columns::{account_columns, entry_columns, head_query, transfer_columns};
-use crate::store::keys::read_rejection;
+use crate::store::audit::{
+    KeptKey, ORPHAN_ENTRY, ORPHAN_TRANSFER, ROW_COUNTS, RowCounts, Source, StoredEvent, StoredKey, events_of,
+    in_row, key_applied_twice,
+};
+use crate::store::columns::{account_columns, entry_columns, head_query, transfer_columns, user_columns};
+use crate::store::{Credentials, StoreError};
 
-/// Rows that are held at once: the bound of the walk's memory.
-const PAGE_ROWS: i64 = 1_000;
+/// Rows that are held at once.
+const PAGE_ROWS: i64 = crate::store::audit::PAGE_ROWS as i64;
 
 /// How long the end of the transaction may take. It only spares the server's log a line.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -36,7 +39,7 @@ const ENTRIES_OF: &str = concat!(
     " from unnest($1::uuid[], $2::bigint[]) as wanted (account_id, seq) join entries using (account_id, seq)"
 );
 const CURRENCIES: &str = "select id, currency from accounts where id = any($1)";
-const KEYS: &str = "select user_id, key, seq, fingerprint, used_at
+const KEYS: &str = "select user_id, key, seq, outcome, used_at
     from unnest($1::uuid[], $2::text[]) as wanted (user_id, key) join idempotency using (user_id, key)";
 const ACCOUNTS: &str = concat!(
     "select ",
@@ -48,11 +51,17 @@ const ACCOUNTS: &str = concat!(
 const ENTRIES: &str = concat!(
     "select ",
     entry_columns!(),
-    " from entries where account_id = $1 and seq > $2 order by seq limit $3"
+    " from entries where ($1::uuid is null or (account_id, seq) > ($1, $2)) order by account_id, seq limit $3"
 );
-const REJECTIONS: &str = "select user_id, key, rejection from idempotency
-    where rejection is not null and ($1::uuid is null or (user_id, key) > ($1, $2)) order by user_id, key limit $3";
-
+const USERS: &str = concat!(
+    "select ",
+    user_columns!(),
+    ", password_hash from users where ($1::uuid is null or id > $1) order by id limit $2"
+);
+const KEPT_KEYS: &str = "select user_id, key, fingerprint, used_at, seq, outcome, body
+    from idempotency left join events using (seq)
+    where ($1::timestamptz is null or (used_at, user_id, key) > ($1, $2, $3))
+    order by used_at, user_id, key limit $4";
 /// Opens the view, without time limits that a server may set: an audit may take hours, and idles while it hashes.
 const BEGIN: &str = "begin isolation level repeatable read read only; \
     set local statement_timeout = 0; set local lock_timeout = 0; \
@@ -62,6 +71,8 @@ const BEGIN: &str = "begin isolation level repeatable read read only; \
 #[derive(Debug)]
 pub struct AuditSource {
     client: ClientWrapper,
+    /// Whether the transaction goes on.
+    open: Cell<bool>,
     // Last: the connection's task ends with it.
     runtime: Runtime,
 }
@@ -86,10 +97,29 @@ impl AuditSource {
             client.batch_execute(BEGIN).await?;
             Ok::<_, StoreError>(client)
         })?;
-        Ok(Self { client, runtime })
+        Ok(Self::within(client, runtime))
     }
 
-    fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+    /// A view of what a transaction of this connection has written.
+    pub(super) fn within(client: ClientWrapper, runtime: Runtime) -> Self {
+        Self { client, open: Cell::new(true), runtime }
+    }
+
+    /// Ends the transaction, so that what it has written is there.
+    pub(in crate::store) fn commit(&self) -> Result<(), StoreError> {
+        self.open.set(false);
+        Ok(self.wait(self.client.batch_execute("commit"))?)
+    }
+
+    pub(super) const fn client(&self) -> &ClientWrapper {
+        &self.client
+    }
+
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    pub(super) fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let found = async {
             let statement = self.client.prepare_cached(sql).await?;
             self.client.query(&statement, parameters).await
@@ -101,62 +131,74 @@ impl AuditSource {
         Ok(self.rows(sql, parameters)?.into_iter().next())
     }
 
-    /// A page of events with all that is derived from them.
-    fn events_after(&self, seq: i64) -> Result<Vec<StoredEvent>, StoreError> {
-        let found = self.rows(EVENTS, &[&seq, &PAGE_ROWS])?;
-        let mut events = found.iter().map(event).collect::<Result<Vec<_>, _>>()?;
-        let transfer_ids: Vec<_> = events.iter().map(transfer_id).collect();
-        let wanted: Vec<TransferId> = transfer_ids.iter().copied().flatten().collect();
-        let mut derived = self.derived(&wanted, &events, &transfer_ids)?;
-        for (event, transfer_id) in events.iter_mut().zip(transfer_ids) {
-            derived.add_to(event, transfer_id);
-        }
-        Ok(events)
+    fn logged_after(&self, seq: i64) -> Result<Vec<LoggedEvent>, StoreError> {
+        self.rows(EVENTS, &[&seq, &PAGE_ROWS])?.iter().map(logged).collect()
     }
 
-    fn derived(
-        &self,
-        wanted: &[TransferId],
-        events: &[StoredEvent],
-        transfer_ids: &[Option<TransferId>],
-    ) -> Result<Derived, StoreError> {
+    pub(super) fn transfers(&self, ids: &[TransferId]) -> Result<HashMap<TransferId, Transfer>, StoreError> {
         let mut transfers = HashMap::new();
-        for row in self.rows(TRANSFERS, &[&wanted])? {
+        for row in self.rows(TRANSFERS, &[&ids])? {
             let id: TransferId = get(&row, 0)?;
             let transfer = rows::transfer(&row).map_err(in_row(format_args!("transfer {id}")))?;
             transfers.insert(id, transfer);
         }
+        Ok(transfers)
+    }
+
+    /// A page of events with all that is derived from them.
+    fn with_derived(&self, page: Vec<LoggedEvent>) -> Result<Vec<StoredEvent>, StoreError> {
+        let events: Vec<_> = page.iter().map(|logged| Event::decode(&logged.body).ok()).collect();
+        let named = |event: &Event| match &event.kind {
+            EventKind::Reversed { reverses, .. } => [Some(event.transfer_id), Some(*reverses)],
+            _ => [Some(event.transfer_id), None],
+        };
+        let wanted: Vec<_> = events.iter().flatten().flat_map(named).flatten().collect();
+        let transfers = self.transfers(&wanted)?;
+        let made = events
+            .iter()
+            .flatten()
+            .filter_map(|event| Some((event.seq, transfers.get(&event.transfer_id)?)))
+            .collect::<Vec<_>>();
+        let mut derived = self.derived(&made)?;
+        derived.transfers = transfers;
+        let bare = page.into_iter().map(|logged| StoredEvent::bare(logged.seq, logged.body, logged.hash));
+        Ok(bare.zip(&events).map(|(stored, event)| derived.added_to(stored, event.as_ref())).collect())
+    }
+
+    /// What is derived from events, each known by its `seq` and its transfer's row.
+    fn derived(&self, made: &[(u64, &Transfer)]) -> Result<Derived, StoreError> {
         let (mut accounts, mut seqs, mut users, mut key_names) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (event, id) in events.iter().zip(transfer_ids) {
-            let Some(transfer) = id.and_then(|id| transfers.get(&id)) else { continue };
+        for (seq, transfer) in made {
             accounts.extend([transfer.terms.debit_account, transfer.terms.credit_account]);
-            seqs.extend([signed(event.seq); 2]);
+            seqs.extend([signed(*seq); 2]);
             users.push(transfer.created_by);
-            key_names.push(transfer.idempotency_key.clone());
+            key_names.push(&transfer.idempotency_key);
         }
-        let mut entries = HashMap::new();
+        let mut derived = Derived::default();
         for row in self.rows(ENTRIES_OF, &[&accounts, &seqs])? {
             let (account, seq) = (get::<AccountId>(&row, 0)?, unsigned(get(&row, 1)?));
             let entry = rows::entry(&row).map_err(in_row(format_args!("the rows of event {seq}")))?;
-            entries.insert((account, seq), entry);
+            derived.entries.insert((account, seq), entry);
         }
-        let mut currencies = HashMap::new();
         for row in self.rows(CURRENCIES, &[&accounts])? {
             let account = get::<AccountId>(&row, 0)?;
-            currencies.insert(account, get(&row, 1).map_err(in_row(format_args!("account {account}")))?);
+            let currency = get(&row, 1).map_err(in_row(format_args!("account {account}")))?;
+            derived.currencies.insert(account, currency);
         }
-        let mut keys = HashMap::new();
         for row in self.rows(KEYS, &[&users, &key_names])? {
             let key = (get(&row, 0)?, get(&row, 1)?);
-            keys.insert(key, stored_key(&row)?);
+            derived.keys.insert(key, stored_key(&row)?);
         }
-        Ok(Derived { transfers, entries, currencies, keys })
+        Ok(derived)
     }
 }
 
 impl Drop for AuditSource {
     fn drop(&mut self) {
+        if !self.open.get() {
+            return;
+        }
         let end = async { timeout(FAREWELL, self.client.batch_execute("rollback")).await };
         // A server that has gone has ended it, too.
         let _ = self.runtime.block_on(end);
@@ -164,6 +206,7 @@ impl Drop for AuditSource {
 }
 
 /// What the tables say of a page of events.
+#[derive(Default)]
 struct Derived {
     transfers: HashMap<TransferId, Transfer>,
     entries: HashMap<(AccountId, u64), Entry>,
@@ -172,31 +215,43 @@ struct Derived {
 }
 
 impl Derived {
-    fn add_to(&mut self, event: &mut StoredEvent, transfer_id: Option<TransferId>) {
-        event.transfer = transfer_id.and_then(|id| self.transfers.get(&id).cloned());
-        let Some(transfer) = &event.transfer else { return };
-        for account in [transfer.terms.debit_account, transfer.terms.credit_account] {
-            event.entries.extend(self.entries.get(&(account, event.seq)));
-            event.currencies.extend(self.currencies.get(&account).map(|&currency| (account, currency)));
+    /// Adds to an event what is derived from it; a body that cannot be read has nothing.
+    fn added_to(&self, mut stored: StoredEvent, event: Option<&Event>) -> StoredEvent {
+        let Some(event) = event else { return stored };
+        if let EventKind::Reversed { reverses, .. } = &event.kind {
+            stored.original = self.transfers.get(reverses).cloned();
         }
-        event.key = self.keys.get(&(transfer.created_by, transfer.idempotency_key.clone())).copied();
+        let Some(transfer) = self.transfers.get(&event.transfer_id) else { return stored };
+        for account in [transfer.terms.debit_account, transfer.terms.credit_account] {
+            stored.entries.extend(self.entries.get(&(account, stored.seq)));
+            stored.currencies.extend(self.currencies.get(&account).map(|&currency| (account, currency)));
+        }
+        stored.key = self.keys.get(&(transfer.created_by, transfer.idempotency_key.clone())).cloned();
+        stored.transfer = Some(transfer.clone());
+        stored
     }
 }
 
-fn event(row: &Row) -> Result<StoredEvent, StoreError> {
+fn logged(row: &Row) -> Result<LoggedEvent, StoreError> {
     let read = || -> Result<_, StoreError> { Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?)) };
     let (seq, body, hash) = read().map_err(in_row("an event"))?;
-    Ok(StoredEvent::bare(unsigned(seq), body, hash))
+    Ok(LoggedEvent { seq: unsigned(seq), body, hash })
 }
 
-/// Which transfer an event is about; a body that cannot be read is about none.
-fn transfer_id(event: &StoredEvent) -> Option<TransferId> {
-    Event::decode(&event.body).ok().map(|event| event.transfer_id)
+fn kept_key(row: &Row) -> Result<KeptKey, StoreError> {
+    Ok(KeptKey {
+        user_id: get(row, 0)?,
+        key: get(row, 1)?,
+        fingerprint: get(row, 2)?,
+        used_at: get(row, 3)?,
+        seq: get::<Option<i64>>(row, 4)?.map(unsigned),
+        outcome: get(row, 5)?,
+    })
 }
 
 fn stored_key(row: &Row) -> Result<StoredKey, StoreError> {
     let seq = get::<Option<i64>>(row, 2)?.map(unsigned);
-    Ok(StoredKey { seq, fingerprint: get(row, 3)?, used_at: get(row, 4)? })
+    Ok(StoredKey { events: events_of(seq, get(row, 3)?).unwrap_or_default(), used_at: get(row, 4)? })
 }
 
 impl Source for AuditSource {
@@ -207,10 +262,17 @@ impl Source for AuditSource {
     }
 
     fn row_counts(&self) -> Result<RowCounts, StoreError> {
-        let sql = "select count(*), (select count(*) from entries), count(reversed_by) from transfers";
-        let row = self.row(sql, &[])?.ok_or_else(|| StoreError::Corrupt("nothing is counted".into()))?;
+        let row = self.row(ROW_COUNTS, &[])?;
+        let row = row.ok_or_else(|| StoreError::Corrupt("nothing is counted".into()))?;
         let count = |place| get(&row, place).map(unsigned);
-        Ok(RowCounts { transfers: count(0)?, entries: count(1)?, reversed: count(2)? })
+        Ok(RowCounts {
+            users: count(0)?,
+            accounts: count(1)?,
+            keys: count(2)?,
+            transfers: count(3)?,
+            entries: count(4)?,
+            reversed: count(5)?,
+        })
     }
 
     fn each_event<E: From<StoreError>>(
@@ -220,59 +282,94 @@ impl Source for AuditSource {
         // Before every number that a column can hold: what stands below 1 is to be found, too.
         let mut last = i64::MIN;
         loop {
-            let page = self.events_after(last)?;
+            let page = self.logged_after(last)?;
             let Some(end) = page.last() else { return Ok(()) };
             last = signed(end.seq);
-            for event in page {
-                visit(event)?;
-            }
+            self.with_derived(page)?.into_iter().try_for_each(&mut visit)?;
         }
     }
 
-    fn each_account<E: From<StoreError>>(
+    fn each_logged<E: From<StoreError>>(
         &self,
-        mut visit: impl FnMut(Account, Money) -> Result<(), E>,
+        mut visit: impl FnMut(LoggedEvent) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut last: Option<AccountId> = None;
+        let mut last = i64::MIN;
         loop {
-            let page = self.rows(ACCOUNTS, &[&last, &PAGE_ROWS])?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            for row in &page {
-                let id: AccountId = get(row, 0)?;
-                let account = rows::account(row).map_err(in_row(format_args!("account {id}")))?;
-                let held = get(row, 9).map_err(in_row(format_args!("the holds of account {id}")))?;
-                visit(account, held)?;
-                last = Some(id);
-            }
+            let page = self.logged_after(last)?;
+            let Some(end) = page.last() else { return Ok(()) };
+            last = signed(end.seq);
+            page.into_iter().try_for_each(&mut visit)?;
         }
+    }
+
+    fn accounts_after(&self, last: Option<AccountId>) -> Result<Vec<(Account, Money)>, StoreError> {
+        let account = |row: &Row| {
+            let id: AccountId = get(row, 0)?;
+            let account = rows::account(row).map_err(in_row(format_args!("account {id}")))?;
+            let held = get(row, 9).map_err(in_row(format_args!("the holds of account {id}")))?;
+            Ok((account, held))
+        };
+        self.rows(ACCOUNTS, &[&last, &PAGE_ROWS])?.iter().map(account).collect()
     }
 
     fn each_entry<E: From<StoreError>>(
         &self,
-        account: AccountId,
         mut visit: impl FnMut(Entry) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut last = i64::MIN;
+        let mut last: (Option<AccountId>, i64) = (None, 0);
         loop {
-            let page = self.rows(ENTRIES, &[&account, &last, &PAGE_ROWS])?;
+            let page = self.rows(ENTRIES, &[&last.0, &last.1, &PAGE_ROWS])?;
             let Some(end) = page.last() else { return Ok(()) };
-            last = get(end, 1)?;
+            last = (Some(get(end, 0)?), get(end, 1)?);
             for row in &page {
-                visit(rows::entry(row).map_err(in_row(format_args!("an entry of account {account}")))?)?;
+                visit(rows::entry(row).map_err(in_row("an entry"))?)?;
             }
         }
     }
 
+    fn each_user<E: From<StoreError>>(
+        &self,
+        mut visit: impl FnMut(Credentials) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut last: Option<UserId> = None;
+        loop {
+            let page = self.rows(USERS, &[&last, &PAGE_ROWS])?;
+            let Some(end) = page.last() else { return Ok(()) };
+            last = Some(get(end, 0)?);
+            for row in &page {
+                let credentials = || Ok(Credentials { user: rows::user(row)?, password_hash: get(row, 4)? });
+                visit(credentials().map_err(in_row("a user"))?)?;
+            }
+        }
+    }
+
+    fn each_key<E: From<StoreError>>(
+        &self,
+        mut visit: impl FnMut(KeptKey, Option<Vec<u8>>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut last: (Option<Timestamp>, Option<UserId>, String) = (None, None, String::new());
+        loop {
+            let page = self.rows(KEPT_KEYS, &[&last.0, &last.1, &last.2, &PAGE_ROWS])?;
+            let Some(end) = page.last() else { return Ok(()) };
+            last = (Some(get(end, 3)?), Some(get(end, 0)?), get(end, 1)?);
+            for row in &page {
+                visit(kept_key(row).map_err(in_row("the record of a key"))?, get(row, 6)?)?;
+            }
+        }
+    }
+
+    fn orphan(&self) -> Result<Option<String>, StoreError> {
+        if let Some(row) = self.row(ORPHAN_TRANSFER, &[])? {
+            return Ok(Some(format!("transfer {} without event", get::<TransferId>(&row, 0)?)));
+        }
+        let Some(row) = self.row(ORPHAN_ENTRY, &[])? else { return Ok(None) };
+        Ok(Some(format!("entry {} of account {}", get::<i64>(&row, 1)?, get::<AccountId>(&row, 0)?)))
+    }
+
     fn key_applied_twice(&self) -> Result<Option<(u64, String)>, StoreError> {
-        let sql = "select seq, idempotency_key from (
-                select seq, idempotency_key, created_at, lag(created_at) over (
-                    partition by created_by, idempotency_key order by seq) as before
-                from transfers) as uses
-            where created_at - before < make_interval(secs => $1) order by seq limit 1";
         #[expect(clippy::cast_precision_loss, reason = "a day has 86,400 seconds")]
         let life_s = idempotency::KEY_LIFE_S as f64;
+        let sql = key_applied_twice!("make_interval(secs => $1)");
         let found = self.row(sql, &[&life_s])?;
         found.map(|row| Ok((unsigned(get(&row, 0)?), get(&row, 1)?))).transpose()
     }
@@ -280,29 +377,5 @@ impl Source for AuditSource {
     fn last_key_use(&self) -> Result<Option<Timestamp>, StoreError> {
         let row = self.row("select max(used_at) from idempotency", &[])?;
         row.map_or(Ok(None), |row| get(&row, 0))
-    }
-
-    fn unreadable_rejection(&self) -> Result<Option<String>, StoreError> {
-        let mut last: (Option<UserId>, String) = (None, String::new());
-        loop {
-            let page = self.rows(REJECTIONS, &[&last.0, &last.1, &PAGE_ROWS])?;
-            if page.is_empty() {
-                return Ok(None);
-            }
-            for row in &page {
-                last = (get(row, 0)?, get(row, 1)?);
-                if read_rejection(get(row, 2)?).is_err() {
-                    return Ok(Some(last.1));
-                }
-            }
-        }
-    }
-
-    fn key_without_event(&self) -> Result<Option<String>, StoreError> {
-        let sql = "select key from idempotency left join transfers using (seq)
-            where idempotency.seq is not null and (transfers.seq is null
-                or created_by <> user_id or idempotency_key <> key)
-            limit 1";
-        self.row(sql, &[])?.map(|row| get(&row, 0)).transpose()
     }
 }

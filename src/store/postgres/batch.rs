@@ -5,8 +5,10 @@
 //! hashes gapless, and it makes locks of accounts needless. READ COMMITTED is asked for by name: each statement behind
 //! the lock must see what its last holder committed, and under a stricter level it would see what was before the wait.
 
+mod keys;
 mod load;
 mod save;
+mod transfers;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,20 +18,11 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
+pub(super) use self::load::PREPARE;
 use super::{Warned, detail};
 use crate::models::posting::{Command, Journal, Outcome};
 use crate::models::{IdempotencyKey, Timestamp, UserId};
 use crate::store::{Clock, StoreError};
-
-/// Opens a transaction. `synchronous_commit` is set for each one, since a server, a database or a role may have another
-/// default, under which an acknowledged commit can be lost; `remote_apply` alone waits for more and is kept.
-///
-/// The time limits that a batch must not have are lifted: a statement that is cancelled while its commit waits for a
-/// standby ends in success on this side alone.
-const BEGIN: &str = "begin isolation level read committed; \
-    select set_config('synchronous_commit', 'on', true) \
-    where current_setting('synchronous_commit') <> 'remote_apply'; \
-    set local statement_timeout = 0";
 
 /// Why a batch has no outcomes.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ mod audit;
 pub mod batch;
 mod convert;
 mod dial;
+mod import;
 mod listen;
 mod pool;
 mod reader;
@@ -126,6 +127,11 @@ impl Database {
     /// One snapshot of everything, up to `seq` at least: from the replica if there is one that has it.
     pub fn audit(&self, seq: u64) -> Result<AuditSource, StoreError> {
         AuditSource::open(&self.options, seq)
+    }
+
+    /// A transaction for a whole ledger, on the primary.
+    pub fn import(&self) -> Result<AuditSource, StoreError> {
+        AuditSource::begin_import(&self.options)
     }
 
     /// Lets a signing key with this fingerprint (SHA-256) sign tokens of this ledger if it is the first one, or says

@@ -1,6 +1,7 @@
 //! Queries of one core.
 
 mod events;
+mod search;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -134,12 +135,19 @@ impl Reader {
     pub async fn entries(&self, wanted: EntryQuery) -> Result<Vec<Entry>, StoreError> {
         let end = wanted.before_seq.map_or(i64::MAX, signed);
         let limit = i64::from(wanted.limit);
-        let parameters: [&(dyn ToSql + Sync); 5] =
-            [&wanted.account_id, &end, &wanted.from, &wanted.to, &limit];
-        let found = match self.rows_of_replica(ENTRIES, &parameters).await {
+        let found = match self.rows_of_replica(ENTRIES, &entry_parameters(&wanted, &end, &limit)).await {
             Some(found) => found?,
-            None => self.rows(&self.primary, ENTRIES, &parameters).await?,
+            None => return self.entries_of_primary(wanted).await,
         };
+        found.iter().map(rows::entry).collect()
+    }
+
+    /// The same from the primary.
+    pub async fn entries_of_primary(&self, wanted: EntryQuery) -> Result<Vec<Entry>, StoreError> {
+        let end = wanted.before_seq.map_or(i64::MAX, signed);
+        let limit = i64::from(wanted.limit);
+        let parameters = entry_parameters(&wanted, &end, &limit);
+        let found = self.rows(&self.primary, ENTRIES, &parameters).await?;
         found.iter().map(rows::entry).collect()
     }
 
@@ -200,6 +208,11 @@ impl Reader {
             }
         }
     }
+}
+
+/// What [`ENTRIES`] is asked with.
+fn entry_parameters<'a>(wanted: &'a EntryQuery, end: &'a i64, limit: &'a i64) -> [&'a (dyn ToSql + Sync); 5] {
+    [&wanted.account_id, end, &wanted.from, &wanted.to, limit]
 }
 
 async fn ask(

@@ -51,6 +51,7 @@ pub fn transfer(row: &Row) -> Result<Transfer, StoreError> {
         created_by: get(row, 14)?,
         idempotency_key: get(row, 15)?,
         created_at: get(row, 16)?,
+        hold: get(row, 17)?,
     })
 }
 

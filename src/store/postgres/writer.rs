@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{self, Attempt, BatchError, Memory};
 use super::{Carrier, Dialled, Options, Server, dial, guards, rows};
-use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
+use crate::models::{Head, Timestamp};
 use crate::store::{Clock, StoreError};
 
 /// The first pause before a batch is tried again, and how far pauses grow: short beside what a failover takes, long
@@ -34,6 +34,10 @@ const SESSION: &str = "set plan_cache_mode = force_generic_plan; set enable_seqs
 /// The end of the log, and whether this session may not go on from there.
 const CHECK: &str =
     "select seq, hash, at, current_setting('transaction_read_only') = 'on' from head where id = 1";
+
+const NEXT_EXPIRY: &str =
+    "select expires_at from transfers where status = 'pending' and expires_at is not null
+    order by expires_at limit 1";
 
 /// Commits batches. The posting lane owns it.
 #[derive(Debug)]
@@ -150,6 +154,7 @@ impl Writer {
         Server::of(&client).await?;
         client.batch_execute(&guards(options.commit_timeout)).await?;
         client.batch_execute(SESSION).await?;
+        client.batch_execute(batch::PREPARE).await?;
         tracing::info!(%place, "the posting lane is connected");
         Ok(Session { client, memory: Memory::new(warned) })
     }
@@ -162,6 +167,23 @@ impl Writer {
         }
         self.session = None;
         Err(StoreError::Unavailable("the database took too long for a check".into()))
+    }
+
+    /// When the first hold with a time limit ends.
+    pub async fn next_expiry(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let limit = self.options.statement_timeout;
+        if let Ok(expiry) = timeout(limit, self.ask_next_expiry()).await {
+            return expiry;
+        }
+        self.session = None;
+        Err(StoreError::Unavailable("the database took too long to name the first hold that ends".into()))
+    }
+
+    async fn ask_next_expiry(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let client = &self.connected().await?.client;
+        let statement = client.prepare_cached(NEXT_EXPIRY).await?;
+        let row = client.query_opt(&statement, &[]).await?;
+        row.map(|row| rows::get(&row, 0)).transpose()
     }
 
     async fn ask_head(&mut self) -> Result<Head, StoreError> {

@@ -6,6 +6,7 @@
 mod audit;
 mod checkpoint;
 mod convert;
+mod import;
 mod reader;
 mod rows;
 mod writer;
@@ -122,6 +123,11 @@ impl Database {
     /// One snapshot of everything.
     pub fn audit(&self) -> Result<AuditSource, StoreError> {
         AuditSource::new(self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+    }
+
+    /// A transaction for a whole ledger.
+    pub fn import(&self) -> Result<AuditSource, StoreError> {
+        AuditSource::begin_import(self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?)
     }
 
     /// For people: what and where.

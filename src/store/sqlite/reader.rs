@@ -2,8 +2,9 @@
 //! asked, on the core's own connection.
 
 mod events;
+mod search;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::rows;
 use crate::models::posting::Entry;
@@ -39,7 +40,7 @@ impl Reader {
     pub fn credentials(&self, username: &str) -> Result<Option<Credentials>, StoreError> {
         let sql = concat!("select ", user_columns!(), ", password_hash from users where username = ?1");
         let mut query = self.connection.prepare_cached(sql)?;
-        let credentials = |row: &rusqlite::Row<'_>| {
+        let credentials = |row: &Row<'_>| {
             Ok(Credentials { user: rows::user(row)?, password_hash: row.get("password_hash")? })
         };
         Ok(query.query_row([username], credentials).optional()?)
@@ -115,19 +116,27 @@ impl Reader {
         let mut next = self.connection.prepare_cached(
             "select seq, created_at from entries where account_id = ?1 and seq >= ?2 order by seq limit 1",
         )?;
+        self.bisect(time, |seq| Ok(next.query_row((account_id, seq), seq_and_time).optional()?))
+    }
+
+    /// The least `seq` at or after `time`, where `next` finds the first row of at least some `seq`.
+    fn bisect(
+        &self,
+        time: Timestamp,
+        mut next: impl FnMut(u64) -> Result<Option<(u64, Timestamp)>, StoreError>,
+    ) -> Result<u64, StoreError> {
         let (mut low, mut high) = (0, self.head()?.seq + 1);
         while low < high {
             let middle = low + (high - low) / 2;
-            let found = next
-                .query_row((account_id, middle), |row| {
-                    Ok((row.get::<_, u64>(0)?, row.get::<_, Timestamp>(1)?))
-                })
-                .optional()?;
-            match found {
+            match next(middle)? {
                 Some((seq, created_at)) if created_at < time => low = seq + 1,
                 Some(_) | None => high = middle,
             }
         }
         Ok(low)
     }
+}
+
+fn seq_and_time(row: &Row<'_>) -> rusqlite::Result<(u64, Timestamp)> {
+    Ok((row.get(0)?, row.get(1)?))
 }

@@ -40,6 +40,7 @@ pub(super) fn transfer(row: &Row<'_>) -> rusqlite::Result<Transfer> {
         created_by: row.get(14)?,
         idempotency_key: row.get(15)?,
         created_at: row.get(16)?,
+        hold: row.get(17)?,
     })
 }
 

@@ -1,5 +1,5 @@
-//! The text of an access line, as `tracing_subscriber` would write it: JSON flattened, with the request's span
-//! and without a span list, or its full format for people. It knows nothing of where lines go.
+//! The text of an access line: that of an event without a message, as `tracing_subscriber` writes it in flat JSON
+//! or in its full format for people. It knows nothing of where lines go.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -43,117 +43,117 @@ pub(in crate::telemetry) enum Style {
 #[derive(Debug)]
 pub(super) struct LineFormat {
     style: Style,
-    core: usize,
-    stamp: Stamp,
-    /// What stands in JSON between the duration and the id, the same in every line.
-    middle: String,
-    tail: Tail,
+    /// All before the id.
+    head: Stamp,
+    /// What follows the ids in JSON up to the duration.
+    middle: Middle,
+    /// All after the duration, the same in every line.
+    end: String,
 }
 
-/// The last line's end in JSON. Most lines of a busy core end as the one before: a comparison and one copy take the
-/// place of six (`benches/telemetry.rs`, `access_line`).
+/// What stands in JSON between the ids and the duration. Most lines of a busy core have there what the one before has: a
+/// comparison and one copy take the place of six (`benches/telemetry.rs`, `access_line`).
 #[derive(Debug, Default)]
-struct Tail {
+struct Middle {
     method: String,
     route: Option<&'static str>,
+    status: u16,
     json: Vec<u8>,
 }
 
-impl Tail {
-    /// From the method on, of a line without a trace.
-    fn of(&mut self, method: &str, route: Option<&'static str>) -> &[u8] {
-        if self.json.is_empty() || self.method != method || self.route != route {
-            self.json.clear();
-            append_tail(method, route, None, &mut self.json);
-            method.clone_into(&mut self.method);
-            self.route = route;
+impl Middle {
+    fn of(&mut self, line: &Line<'_>) -> &[u8] {
+        if self.json.is_empty()
+            || self.status != line.status
+            || self.route != line.route
+            || self.method != line.method
+        {
+            line.method.clone_into(&mut self.method);
+            (self.route, self.status) = (line.route, line.status);
+            self.fill();
         }
         &self.json
+    }
+
+    fn fill(&mut self) {
+        let out = &mut self.json;
+        out.clear();
+        out.extend_from_slice(b"\",\"method\":");
+        quote(&self.method, out);
+        if let Some(route) = self.route {
+            out.extend_from_slice(b",\"route\":\"");
+            plain(route, out);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b",\"status\":");
+        out.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
+        out.extend_from_slice(b",\"duration_us\":");
     }
 }
 
 impl LineFormat {
     pub(super) fn new(style: Style, core: usize) -> Self {
-        let middle = format!(",\"core\":{core},\"target\":\"{TARGET}\",\"span\":{{\"id\":");
-        Self { style, core, stamp: Stamp::default(), middle, tail: Tail::default() }
+        let (head, end) = match style {
+            Style::Json => (
+                Stamp::between("{\"timestamp\":\"", "\",\"level\":\"INFO\",\"request_id\":\""),
+                format!(",\"core\":{core},\"target\":\"{TARGET}\"}}\n"),
+            ),
+            Style::Human { color } => {
+                let [dim, green, plain] = if color { ["\x1b[2m", "\x1b[32m", "\x1b[0m"] } else { [""; 3] };
+                let after = format!("{plain} {green} INFO{plain} {dim}{TARGET}:{plain} request_id=");
+                (Stamp::between(dim, &after), format!(" core={core}\n"))
+            }
+        };
+        Self { style, head, middle: Middle::default(), end }
     }
 
     /// Appends the line of a request that was answered `now` since 1970, with its line feed.
     pub(super) fn append(&mut self, line: &Line<'_>, now: Duration, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head.at(now));
         match self.style {
-            Style::Json => self.json(line, now, out),
-            Style::Human { color } => self.human(line, now, color, out),
+            Style::Json => self.json(line, out),
+            Style::Human { .. } => human(line, out),
         }
+        out.extend_from_slice(itoa::Buffer::new().format(duration_us(line.duration)).as_bytes());
+        out.extend_from_slice(self.end.as_bytes());
     }
 
-    fn json(&mut self, line: &Line<'_>, now: Duration, out: &mut Vec<u8>) {
-        let mut digits = itoa::Buffer::new();
-        out.extend_from_slice(b"{\"timestamp\":\"");
-        out.extend_from_slice(self.stamp.at(now));
-        out.extend_from_slice(b"\",\"level\":\"INFO\",\"message\":\"request\",\"status\":");
-        out.extend_from_slice(digits.format(line.status).as_bytes());
-        out.extend_from_slice(b",\"duration_us\":");
-        out.extend_from_slice(digits.format(duration_us(line.duration)).as_bytes());
-        out.extend_from_slice(self.middle.as_bytes());
+    fn json(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
         plain(line.id, out);
-        match line.trace {
-            None => out.extend_from_slice(self.tail.of(line.method, line.route)),
-            Some(_) => append_tail(line.method, line.route, line.trace, out),
-        }
-    }
-
-    fn human(&mut self, line: &Line<'_>, now: Duration, color: bool, out: &mut Vec<u8>) {
-        let (dim, green, plain) = if color { ("\x1b[2m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
-        out.extend_from_slice(dim.as_bytes());
-        out.extend_from_slice(self.stamp.at(now));
-        let mut write = |text: std::fmt::Arguments<'_>| {
-            out.write_fmt(text).expect("a vector takes all that is written to it");
-        };
-        write(format_args!("{plain} {green} INFO{plain} request{{id={}", line.id));
         if let Some(trace) = line.trace {
-            write(format_args!(" trace={trace:?}"));
+            out.extend_from_slice(b"\",\"trace_id\":\"");
+            plain(trace, out);
         }
-        write(format_args!(" method={}", line.method));
-        if let Some(route) = line.route {
-            write(format_args!(" route={route:?}"));
-        }
-        let (status, duration_us) = (line.status, duration_us(line.duration));
-        write(format_args!("}}: {dim}{TARGET}:{plain} request status={status} duration_us={duration_us}"));
-        write(format_args!(" core={}\n", self.core));
+        out.extend_from_slice(self.middle.of(line));
     }
 }
 
-fn append_tail(method: &str, route: Option<&str>, trace: Option<&str>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"method\":");
-    quote(method, out);
-    for (key, value) in [(",\"route\":", route), (",\"trace\":", trace)] {
-        if let Some(value) = value {
-            out.extend_from_slice(key.as_bytes());
-            plain(value, out);
-        }
+fn human(line: &Line<'_>, out: &mut Vec<u8>) {
+    let mut write = |text: std::fmt::Arguments<'_>| {
+        out.write_fmt(text).expect("a vector takes all that is written to it");
+    };
+    write(format_args!("{}", line.id));
+    if let Some(trace) = line.trace {
+        write(format_args!(" trace_id={trace}"));
     }
-    out.extend_from_slice(b",\"name\":\"request\"}}\n");
+    write(format_args!(" method={}", line.method));
+    if let Some(route) = line.route {
+        write(format_args!(" route={route}"));
+    }
+    write(format_args!(" status={} duration_us=", line.status));
 }
 
 fn duration_us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Appends a JSON string of a text that needs no escapes.
+/// Appends what a JSON string holds, of a text that needs no escapes.
 fn plain(text: &str, out: &mut Vec<u8>) {
     debug_assert!(!text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\'), "{text:?}");
-    out.push(b'"');
     out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
 }
 
 /// Appends a JSON string.
 fn quote(text: &str, out: &mut Vec<u8>) {
-    // Counted to the end, since that compiles to vector instructions.
-    let escapes = text.bytes().filter(|&byte| byte < b' ' || byte == b'"' || byte == b'\\').count();
-    if escapes == 0 {
-        plain(text, out);
-    } else {
-        serde_json::to_writer(out, text).expect("a string becomes JSON, and a vector takes it");
-    }
+    serde_json::to_writer(out, text).expect("a string becomes JSON, and a vector takes it");
 }

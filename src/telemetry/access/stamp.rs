@@ -10,29 +10,32 @@ const EPOCH: &[u8; 27] = b"1970-01-01T00:00:00.000000Z";
 /// Where the digits of the fraction stand.
 const FRACTION: Range<usize> = 20..26;
 
-/// The last time that was asked for, as text. A time of the same second changes six digits only.
+/// A text that tells a time, the last that was asked for. One of the same second changes six digits only.
 #[derive(Debug)]
 pub(super) struct Stamp {
     /// Since 1970.
     second: u64,
-    text: [u8; EPOCH.len()],
-}
-
-impl Default for Stamp {
-    fn default() -> Self {
-        Self { second: 0, text: *EPOCH }
-    }
+    text: Vec<u8>,
+    /// Where the time stands in it.
+    time: Range<usize>,
 }
 
 impl Stamp {
-    /// A time as `2026-02-03T04:05:06.000007Z`, in ASCII.
+    /// Tells the time between `before` and `after`.
+    pub(super) fn between(before: &str, after: &str) -> Self {
+        let text = [before.as_bytes(), EPOCH, after.as_bytes()].concat();
+        Self { second: 0, text, time: before.len()..before.len() + EPOCH.len() }
+    }
+
+    /// The whole text, with a time as `2026-02-03T04:05:06.000007Z`, in ASCII.
     pub(super) fn at(&mut self, since_epoch: Duration) -> &[u8] {
+        let time = &mut self.text[self.time.clone()];
         if self.second != since_epoch.as_secs() {
             self.second = since_epoch.as_secs();
-            self.text = whole_second(self.second).unwrap_or(*EPOCH);
+            time.copy_from_slice(&whole_second(self.second).unwrap_or(*EPOCH));
         }
         let mut rest = since_epoch.subsec_micros();
-        for digit in self.text[FRACTION].iter_mut().rev() {
+        for digit in time[FRACTION].iter_mut().rev() {
             *digit = b"0123456789"[(rest % 10) as usize];
             rest /= 10;
         }
@@ -52,7 +55,7 @@ mod tests {
 
     #[test]
     fn times_are_rfc_3339_in_microseconds() {
-        let mut stamp = Stamp::default();
+        let mut stamp = Stamp::between("at ", ";");
         for (since_epoch, text) in [
             (Duration::ZERO, "1970-01-01T00:00:00.000000Z"),
             (Duration::new(1_770_091_506, 7_999), "2026-02-03T04:05:06.000007Z"),
@@ -61,7 +64,7 @@ mod tests {
             (Duration::new(1_770_091_506, 120_000_000), "2026-02-03T04:05:06.120000Z"),
             (Duration::from_secs(1 << 40), "1970-01-01T00:00:00.000000Z"),
         ] {
-            assert_eq!(stamp.at(since_epoch), text.as_bytes());
+            assert_eq!(stamp.at(since_epoch), format!("at {text};").as_bytes());
         }
     }
 }

@@ -12,6 +12,7 @@ on_both_engines!(
     an_operator_sees_every_event_from_any_point,
     a_user_sees_own_events_once_and_in_order,
     an_account_is_followed_alone,
+    each_kind_of_event_shows_its_transfer_as_it_was_then,
     history_goes_over_into_what_happens_without_a_gap,
     a_place_is_told_to_one_who_is_told_nothing_else,
     a_reader_that_does_not_read_is_closed_and_others_lose_nothing,
@@ -99,6 +100,53 @@ fn an_account_is_followed_alone(engine: &str) {
     for mut follower in followers {
         assert_eq!(follower.numbers(1), [5]);
         follower.leave();
+    }
+}
+
+fn each_kind_of_event_shows_its_transfer_as_it_was_then(engine: &str) {
+    let world = world(engine);
+    let query = format!("?after={LAST_SEQ}");
+    let mut live = Follower::new(world.server.address(), world.bob.api.token(), &query);
+    block_on(async {
+        let hold = async |seconds: u32| {
+            let mut body = world.payment(10);
+            body["pending"] = json!(true);
+            body["timeout_seconds"] = json!(seconds);
+            let made = world.alice.api.transfer(&body).send().await.json(201);
+            format!("/api/v1/transfers/{}", made["id"].as_str().unwrap())
+        };
+        let alice = |path: String, body: Value| world.alice.api.post(&path, &body).key(&path);
+        let first = hold(60).await;
+        alice(format!("{first}/post"), json!({"amount": 4})).send().await.is(200);
+        alice(format!("{}/void", hold(60).await), json!({})).send().await.is(200);
+        let path = format!("{first}/reverse");
+        world.bob.api.post(&path, &json!({})).key(&path).send().await.is(201);
+        hold(1).await;
+    });
+    let told: Vec<_> = (0..7).map(|_| live.event()).collect();
+    let shown = |event: &Value| {
+        let transfer = &event["transfer"];
+        let of = |member: &str| transfer[member].clone();
+        (event["type"].as_str().unwrap().to_owned(), of("status"), of("posted_amount"))
+    };
+    let expected = [
+        ("transfer.created", "pending", Value::Null),
+        ("transfer.posted", "posted", json!(4)),
+        ("transfer.created", "pending", Value::Null),
+        ("transfer.voided", "voided", Value::Null),
+        ("transfer.reversed", "posted", json!(4)),
+        ("transfer.created", "pending", Value::Null),
+        ("transfer.expired", "expired", Value::Null),
+    ];
+    for (event, (kind, status, posted)) in told.iter().zip(expected) {
+        assert_eq!(shown(event), (kind.to_owned(), json!(status), posted), "{event}");
+        assert!(event["transfer"]["reversed_by"].is_null(), "{event}");
+    }
+    assert_eq!(told[4]["transfer"]["reverses"], told[0]["transfer"]["id"]);
+    // From the log it is told as it was when it happened.
+    let mut history = Follower::new(world.server.address(), world.operator.token(), &query);
+    for event in told {
+        assert_eq!(history.event(), event);
     }
 }
 

@@ -20,7 +20,7 @@ const FREEZE_CALLERS: usize = 16;
 const SESSION_ENDS_WITHIN: Duration = Duration::from_secs(6);
 
 /// Two servers on a new database.
-fn replicas() -> [Server; 2] {
+pub(super) fn replicas() -> [Server; 2] {
     let url = shared_cluster().url(&shared_cluster().database().unwrap());
     replicas_at([url.clone(), url])
 }

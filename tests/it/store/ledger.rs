@@ -37,6 +37,9 @@ pub(crate) trait Fixture {
 
     /// How many idempotency records are kept, for which the contract has no query.
     fn kept_keys(&self) -> u64;
+
+    /// Changes rows behind the store's back.
+    fn execute(&self, sql: &str);
 }
 
 /// An opened ledger.
@@ -198,9 +201,10 @@ impl Ledger {
         TransferRequest {
             actor,
             key: key_of(key),
-            fingerprint: Fingerprint::of_transfer(&terms),
+            fingerprint: Fingerprint::of_transfer(&terms, None),
             id: TransferId::from_uuid(id),
             terms,
+            hold: None,
             request_id: format!("request-{id}").into(),
         }
     }

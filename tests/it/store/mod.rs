@@ -5,6 +5,7 @@
 //! ([`ledger::Fixture`]) and has one line: `contract_on!(…)`. [`tampering`] is what an audit must find on each.
 
 mod contract;
+mod kinds;
 mod ledger;
 mod postgres;
 mod sqlite;

@@ -1,5 +1,6 @@
 //! The contract on Postgres, and what is Postgres' own: settings of the server, races, migrations side by side.
 
+mod moves;
 mod tampering;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -106,6 +107,10 @@ impl Fixture for Database {
     fn kept_keys(&self) -> u64 {
         self.query("select count(*) from idempotency")[0][0].parse().unwrap()
     }
+
+    fn execute(&self, sql: &str) {
+        self.query(sql);
+    }
 }
 
 /// A schema of a database that the cases of the contract share: it is made in a hundredth of the time.
@@ -138,6 +143,10 @@ impl Fixture for Schema {
     fn kept_keys(&self) -> u64 {
         let count = format!("select count(*) from {}.idempotency", self.0);
         Self::database().query(&count)[0][0].parse().unwrap()
+    }
+
+    fn execute(&self, sql: &str) {
+        Self::database().query(&format!("set search_path = {}; {sql}", self.0));
     }
 }
 

@@ -69,6 +69,10 @@ impl Fixture for Directory {
     fn kept_keys(&self) -> u64 {
         self.connect().query_row("select count(*) from idempotency", (), |row| row.get(0)).unwrap()
     }
+
+    fn execute(&self, sql: &str) {
+        self.connect().execute_batch(sql).unwrap();
+    }
 }
 
 impl Ledger {

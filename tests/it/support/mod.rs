@@ -10,6 +10,7 @@ mod process;
 pub(crate) mod raw;
 mod scrape;
 mod server;
+mod stores;
 mod wait;
 mod world;
 
@@ -20,5 +21,6 @@ pub(crate) use pages::{pages, whole_list};
 pub(crate) use process::Process;
 pub(crate) use scrape::Scrape;
 pub(crate) use server::{Server, ledger_command, variable};
+pub(crate) use stores::{Store, on_both_stores};
 pub(crate) use wait::wait_until;
-pub(crate) use world::{FUNDS, LAST_SEQ, World, new_data};
+pub(crate) use world::{FUNDS, LAST_SEQ, World, act, assert_replays, new_data, path_of};

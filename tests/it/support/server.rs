@@ -69,7 +69,8 @@ impl Server {
         Self::start_by(command, data, arguments, settings)
     }
 
-    fn start_set_in(data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+    /// The same with settings.
+    pub(crate) fn start_set_in(data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         Self::start_by(ledger_command(data.path()), data, arguments, settings)
     }
 
@@ -129,6 +130,11 @@ impl Server {
     /// Lets a frozen process go on.
     pub(crate) fn resume(&self) {
         self.signal("-CONT");
+    }
+
+    /// Asks the process to read its settings again.
+    pub(crate) fn reload(&self) {
+        self.signal("-HUP");
     }
 
     fn signal(&self, signal: &str) {

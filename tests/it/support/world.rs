@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Api, Server, add_user, euros, run};
+use super::{Answer, Api, PASSWORD, Request, Server, Store, add_user, euros, run_command};
 
 /// What the two users have to begin with, in cents.
 pub(crate) const FUNDS: i64 = 10_000;
@@ -54,7 +54,26 @@ impl World {
         for name in ["alice", "bob"] {
             add_user(data.path(), name, &[]).ok();
         }
-        let server = Server::start_in(data, arguments);
+        Self::around(Server::start_in(data, arguments)).await
+    }
+
+    /// On a server that keeps its ledger in `store`.
+    pub(crate) async fn of(store: Store) -> Self {
+        Self::of_set(store, &[]).await
+    }
+
+    /// The same with further settings.
+    pub(crate) async fn of_set(store: Store, settings: &[(&str, &str)]) -> Self {
+        let server = store.serve(settings);
+        let nobody = Api::anonymous(&server);
+        for name in ["alice", "bob"] {
+            let user = json!({"username": name, "password": PASSWORD});
+            nobody.post("/api/v1/users", &user).send().await.is(201);
+        }
+        Self::around(server).await
+    }
+
+    async fn around(server: Server) -> Self {
         let nobody = Api::anonymous(&server);
         let operator = nobody.with_token(&server.operator_token());
         let bank = open_account(&operator, &json!({"currency": "EUR", "min_balance": null})).await;
@@ -82,10 +101,32 @@ impl World {
         euros(&self.alice.account, &self.bob.account, amount)
     }
 
+    /// An account, as the operator sees it.
+    pub(crate) async fn account(&self, account: &str) -> Value {
+        self.operator.get(&format!("/api/v1/accounts/{account}")).send().await.json(200)
+    }
+
+    /// A transfer, as the operator sees it.
+    pub(crate) async fn transfer(&self, transfer: &Value) -> Value {
+        self.operator.get(&path_of(transfer)).send().await.json(200)
+    }
+
+    /// Alice holds this much for bob.
+    pub(crate) async fn hold(&self, amount: i64) -> Value {
+        let mut body = self.payment(amount);
+        body["pending"] = json!(true);
+        self.alice.api.transfer(&body).send().await.json(201)
+    }
+
+    /// The `seq` that the next event would have; makes one.
+    pub(crate) async fn next_seq(&self) -> u64 {
+        let transfer = self.operator.transfer(&euros(&self.bank, &self.alice.account, 1)).send().await;
+        transfer.json(201)["seq"].as_u64().unwrap()
+    }
+
     /// The balance of an account, as the operator sees it.
     pub(crate) async fn balance(&self, account: &str) -> i64 {
-        let path = format!("/api/v1/accounts/{account}");
-        self.operator.get(&path).send().await.json(200)["balance"].as_i64().unwrap()
+        self.account(account).await["balance"].as_i64().unwrap()
     }
 
     /// Opens an account of the operator's; returns its id.
@@ -96,7 +137,9 @@ impl World {
 
 impl Party {
     async fn join(server: &Server, nobody: &Api, name: &str) -> Self {
-        let token = run(server.data(), &["token", "--user", name]).ok();
+        let mut command = server.command();
+        command.args(["token", "--user", name]);
+        let token = run_command(command, "").ok();
         let api = nobody.with_token(token.trim());
         let me = api.get("/api/v1/users/me").send().await.json(200);
         let account = open_account(&api, &json!({"currency": "EUR"})).await;
@@ -107,6 +150,27 @@ impl Party {
     pub(crate) fn path(&self) -> String {
         format!("/api/v1/accounts/{}", self.account)
     }
+}
+
+/// The path of a transfer.
+pub(crate) fn path_of(transfer: &Value) -> String {
+    format!("/api/v1/transfers/{}", transfer["id"].as_str().unwrap())
+}
+
+/// A `POST` without a body that does `verb` to a transfer.
+pub(crate) fn act(api: &Api, transfer: &Value, verb: &str, key: &str) -> Request {
+    api.request(reqwest::Method::POST, &format!("{}/{verb}", path_of(transfer))).key(key)
+}
+
+/// Checks that `again` is `first` told a second time.
+#[track_caller]
+pub(crate) fn assert_replays(again: &Answer, first: &Answer) {
+    assert_eq!(again.status, first.status, "{}", again.text());
+    assert_eq!(again.text(), first.text());
+    assert_eq!(again.header("content-type"), first.header("content-type"));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    again.is_not_stored();
 }
 
 /// A new directory for a ledger.

@@ -30,7 +30,7 @@ const BEGIN: &str = "begin isolation level read committed";
 const ACCOUNTS: &str = "select id, owner, name, currency, balance, held, min_balance, version, created_at
     from accounts where id in ($1, $2) order by id for update";
 /// Behind the accounts' locks, so that it sees what their last holder committed.
-const KEY: &str = "select fingerprint, used_at, body, rejection
+const KEY: &str = "select fingerprint, used_at, body, outcome
     from idempotency left join events using (seq) where user_id = $1 and key = $2";
 const SEQ: &str = "select nextval('unordered_seq')";
 const CHANGED: &str = "update accounts set balance = $2, version = $3 where id = $1";
@@ -41,7 +41,7 @@ const TRANSFER: &str =
     values ($1, $2, $3, $4, $5, $6, $7, $8, $9::text::json, $10, $11, $12, $13, $14)";
 const ENTRY: &str = "insert into entries (account_id, seq, transfer_id, amount, balance, created_at)
     values ($1, $2, $3, $4, $5, $6)";
-const REMEMBERED: &str = "insert into idempotency (user_id, key, fingerprint, seq, rejection, used_at)
+const REMEMBERED: &str = "insert into idempotency (user_id, key, fingerprint, seq, outcome, used_at)
     values ($1, $2, $3, $4, $5, $6)";
 
 /// Why there is no outcome.
@@ -130,7 +130,8 @@ fn record(row: &Row) -> Result<KeyRecord, AppError> {
     let outcome = match (rows::get::<Option<&[u8]>>(row, 2)?, rows::get::<Option<&str>>(row, 3)?) {
         (Some(body), _) => {
             let made = Event::decode(body).ok().and_then(|event| event.created_transfer());
-            KeyOutcome::Transfer(made.ok_or_else(strange)?.into())
+            let transfer = made.ok_or_else(strange)?;
+            KeyOutcome::Transfer { seq: transfer.seq, transfer: transfer.into() }
         }
         (None, Some(rejection)) => {
             let (rejection, request_id) = serde_json::from_str(rejection).map_err(|_| strange())?;
@@ -242,10 +243,12 @@ async fn remember(
     ((user, key), record): &((UserId, IdempotencyKey), KeyRecord),
 ) -> Result<u64, Error> {
     let (seq, rejection) = match &record.outcome {
-        KeyOutcome::Transfer(transfer) => (Some(transfer.seq.cast_signed()), None),
+        KeyOutcome::Transfer { seq, .. } => (Some(seq.cast_signed()), None),
         KeyOutcome::Rejected(rejection, request_id) => {
             (None, Some(json!([rejection, request_id]).to_string()))
         }
+        // Nobody asks this subject for a batch.
+        KeyOutcome::Batch(_) => (None, None),
     };
     client.execute(statement, &[user, key, &record.fingerprint, &seq, &rejection, &record.used_at]).await
 }

@@ -6,7 +6,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use ringledger::models::account::AccountName;
 use ringledger::models::posting::{Command, OpenAccount, Outcome, Owner};
-use ringledger::models::{Account, AccountId, Actor, Currency, Money, Timestamp, UserId, Username};
+use ringledger::models::{
+    Account, AccountId, Actor, Currencies, Currency, Money, Timestamp, UserId, Username,
+};
 use ringledger::store::AccountQuery;
 use ringledger::telemetry::ids::uuid_v7;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -126,7 +128,7 @@ fn checked(body: Opening, user: AuthUser) -> Result<OpenAccount, AppError> {
         flaws.push(Flaw::member("min_balance", "must be 0 or less, or null for no bound"));
     }
     let Some(owner) = owner.filter(|_| flaws.is_empty()) else { return Err(AppError::Invalid(flaws)) };
-    let currency = body.currency.parse().map_err(|_| AppError::CurrencyUnknown)?;
+    let currency = Currencies::default().known(&body.currency).map_err(|_| AppError::CurrencyUnknown)?;
     let id = AccountId::from_uuid(uuid_v7());
     Ok(OpenAccount { id, owner, name, currency, min_balance: body.min_balance })
 }

@@ -7,7 +7,7 @@ use axum::response::{AppendHeaders, IntoResponse};
 use ringledger::models::posting::{Command, Outcome, TransferRequest};
 use ringledger::models::transfer::{Description, Reference};
 use ringledger::models::{
-    AccountId, Amount, Currency, Fingerprint, Money, Terms, Timestamp, Transfer, TransferId,
+    AccountId, Amount, Currencies, Currency, Fingerprint, Money, Terms, Timestamp, Transfer, TransferId,
 };
 use ringledger::telemetry::ids::uuid_v7;
 use serde::{Deserialize, Serialize};
@@ -95,9 +95,10 @@ pub(super) async fn create(
     let command = Command::Transfer(TransferRequest {
         actor,
         key,
-        fingerprint: Fingerprint::of_transfer(&terms),
+        fingerprint: Fingerprint::of_transfer(&terms, None),
         id: TransferId::from_uuid(uuid_v7()),
         terms,
+        hold: None,
         request_id,
     });
     match app.posting.submit(command).await? {
@@ -115,9 +116,10 @@ pub(super) async fn create(
         other @ (Outcome::Registered(_)
         | Outcome::UsernameTaken
         | Outcome::Opened(_)
-        | Outcome::OwnerNotFound) => {
-            Err(AppError::Internal(format!("a transfer was answered with {other:?}")))
-        }
+        | Outcome::OwnerNotFound
+        | Outcome::Batch { .. }
+        | Outcome::Expired(_)
+        | Outcome::NotFound) => Err(AppError::Internal(format!("a transfer was answered with {other:?}"))),
     }
 }
 
@@ -159,7 +161,7 @@ fn checked(order: Order) -> Result<Terms, AppError> {
     if pending {
         return Err(AppError::NotImplemented("Pending transfers are not built yet."));
     }
-    let currency = order.currency.parse().map_err(|_| AppError::CurrencyUnknown)?;
+    let currency = Currencies::default().known(&order.currency).map_err(|_| AppError::CurrencyUnknown)?;
     let Order { debit_account, credit_account, amount, .. } = order;
     Ok(Terms { debit_account, credit_account, amount, currency, description, metadata, reference })
 }

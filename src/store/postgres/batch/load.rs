@@ -7,23 +7,60 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
-use super::{BEGIN, BatchError};
-use crate::models::posting::{Books, Command, KeyRecord, Needs};
-use crate::models::{Account, Head, IdempotencyKey, Timestamp, User, UserId};
-use crate::store::columns::{account_columns, head_query, user_columns};
-use crate::store::keys;
+use super::keys::{self, Record};
+use super::{BatchError, transfers};
+use crate::models::posting::{Books, Command, Needs};
+use crate::models::{Account, Head, IdempotencyKey, Timestamp, Transfer, User, UserId};
+use crate::store::StoreError;
+use crate::store::columns::{account_columns, user_columns};
 use crate::store::postgres::convert::unsigned;
 use crate::store::postgres::rows;
 
-const HEAD: &str = concat!(head_query!(), " for update");
-const ACCOUNTS: &str = concat!("select ", account_columns!(), " from accounts where id = any($1)");
-const KEYS: &str = "select user_id, key, fingerprint, used_at, seq, rejection, body
-    from unnest($1::uuid[], $2::text[]) as wanted (user_id, key)
-    join idempotency using (user_id, key) left join events using (seq)";
-/// The server's time, and those of the first and the last use of a key that is kept.
-const KEY_USES: &str = "select clock_timestamp(),
-    (select used_at from idempotency where used_at >= $1 order by used_at limit 1),
-    (select used_at from idempotency order by used_at desc limit 1)";
+/// Makes [`BEGIN`]'s statement known to a session, so that it is not planned for each batch.
+pub(in crate::store::postgres) const PREPARE: &str =
+    "prepare lock_head as select from head where id = 1 for update";
+
+/// Opens a transaction and takes the lock. Each statement of one message has a snapshot of its own, so the lock is waited
+/// for in one and what its last holder committed is read in the next.
+///
+/// The time limits that a batch must not have are lifted first: a statement that is cancelled while its commit waits for
+/// a standby ends in success on this side alone.
+const BEGIN: &str =
+    "begin isolation level read committed; set local statement_timeout = 0; execute lock_head";
+
+/// Everything but users in one statement, since each has the server answer, and this side wake, by itself: three kinds
+/// of rows, whose columns stand side by side.
+///
+/// The row of the state sets `synchronous_commit` too. It is set for each transaction, since a server, a database or a
+/// role may have another default, under which an acknowledged commit can be lost; `remote_apply` alone waits for more
+/// and is kept.
+const LOAD: &str = concat!(
+    "select ",
+    account_columns!(),
+    ", 'account', null::uuid, null::text, null::bytea, null::timestamptz, null::bigint, null::text, null::bytea,
+        null::bigint, null::bytea, null::timestamptz, null::timestamptz, null::timestamptz, null::timestamptz, null::text
+    from accounts where id = any($1)
+    union all
+    select null, null, null, null, null, null, null, null, null,
+        'key', user_id, key, fingerprint, used_at, seq, outcome, body,
+        null, null, null, null, null, null, null
+    from (select unnest($2::uuid[]) as user_id, unnest($3::text[]) as key) as wanted
+    join idempotency using (user_id, key) left join events using (seq)
+    union all
+    select null, null, null, null, null, null, null, null, null,
+        'state', null, null, null, null, null, null, null,
+        seq, hash, at, clock_timestamp(),
+        (select used_at from idempotency where used_at >= $4 order by used_at limit 1),
+        (select used_at from idempotency order by used_at desc limit 1),
+        case when current_setting('synchronous_commit') <> 'remote_apply'
+            then set_config('synchronous_commit', 'on', true) end
+    from head where id = 1"
+);
+/// Where the columns of [`LOAD`] behind those of an account begin.
+const KIND: usize = 9;
+pub(super) const KEY: usize = 10;
+const STATE: usize = 17;
+
 const USERS: &str = concat!(
     "select ",
     user_columns!(),
@@ -34,7 +71,8 @@ const USERS: &str = concat!(
 pub(super) struct Loaded {
     head: Head,
     accounts: Vec<Account>,
-    keys: Vec<(UserId, IdempotencyKey, KeyRecord)>,
+    keys: Vec<Record>,
+    transfers: Vec<Transfer>,
     users: Vec<User>,
     last_key_use: Option<Timestamp>,
     pub(super) oldest_key_use: Option<Timestamp>,
@@ -55,6 +93,9 @@ impl Loaded {
         for user in self.users {
             books.load_user(user);
         }
+        for transfer in self.transfers {
+            books.load_transfer(transfer);
+        }
         for (user, key, record) in self.keys {
             books.load_key(user, key, record);
         }
@@ -73,33 +114,29 @@ pub(super) async fn load(
     let needs = Needs::of(commands);
     let (key_users, key_names): (Vec<_>, Vec<_>) = needs.keys.iter().cloned().unzip();
     // Known to the connection after its first batch: these send nothing then.
-    let (head, accounts, keys, uses, users) = tokio::try_join!(
-        biased;
-        client.prepare_cached(HEAD),
-        client.prepare_cached(ACCOUNTS),
-        client.prepare_cached(KEYS),
-        client.prepare_cached(KEY_USES),
-        client.prepare_cached(USERS),
-    )
-    .map_err(BatchError::NotCommitted)?;
-    let since: [&(dyn ToSql + Sync); 1] = [&no_key_before];
-    let wanted_accounts: [&(dyn ToSql + Sync); 1] = [&needs.accounts];
-    let wanted_keys: [&(dyn ToSql + Sync); 2] = [&key_users, &key_names];
+    let (load, users) = tokio::try_join!(biased; client.prepare_cached(LOAD), client.prepare_cached(USERS))
+        .map_err(BatchError::NotCommitted)?;
+    let wanted: [&(dyn ToSql + Sync); 4] = [&needs.accounts, &key_users, &key_names, &no_key_before];
     let wanted_users: [&(dyn ToSql + Sync); 2] = [&needs.user_ids, &needs.usernames];
     let no_users = needs.user_ids.is_empty() && needs.usernames.is_empty();
     // In this order on the wire: none of the others is looked at before the head is locked.
-    let (begun, head, accounts, keys, uses, users) = tokio::join!(
+    let (begun, rows, users, transfers) = tokio::join!(
         biased;
         client.batch_execute(BEGIN),
-        client.query_one(&head, &[]),
-        rows_unless(needs.accounts.is_empty(), client, &accounts, &wanted_accounts),
-        rows_unless(needs.keys.is_empty(), client, &keys, &wanted_keys),
-        client.query_one(&uses, &since),
+        client.query(&load, &wanted),
         rows_unless(no_users, client, &users, &wanted_users),
+        Box::pin(transfers::load(client, &needs)),
     );
     // Without a transaction the lock would be gone by now.
     begun?;
-    read(&head?, &accounts?, &keys?, &uses?, &users?)
+    let (rows, users, (transfers, accounts_of_transfers)) = (rows?, users?, transfers?);
+    let (mut loaded, key_rows) = read(&rows, &users)?;
+    loaded.keys = Box::pin(keys::records(client, &key_rows)).await?;
+    loaded.transfers = transfers.iter().map(rows::transfer).collect::<Result<_, _>>()?;
+    for row in &accounts_of_transfers {
+        loaded.accounts.push(rows::account(row)?);
+    }
+    Ok(loaded)
 }
 
 /// The rows of a query, which is not sent when it is needless.
@@ -112,25 +149,32 @@ async fn rows_unless(
     if needless { Ok(Vec::new()) } else { client.query(statement, parameters).await }
 }
 
-fn read(head: &Row, accounts: &[Row], keys: &[Row], uses: &Row, users: &[Row]) -> Result<Loaded, BatchError> {
-    Ok(Loaded {
-        head: rows::head(head)?,
-        accounts: accounts.iter().map(rows::account).collect::<Result<_, _>>()?,
-        keys: keys.iter().map(key).collect::<Result<_, _>>()?,
+/// All but transfers and keys, and the rows of the keys.
+fn read<'a>(rows: &'a [Row], users: &[Row]) -> Result<(Loaded, Vec<&'a Row>), BatchError> {
+    let (mut accounts, mut keys, mut state) = (Vec::new(), Vec::new(), None);
+    for row in rows {
+        match rows::get(row, KIND)? {
+            "account" => accounts.push(rows::account(row)?),
+            "key" => keys.push(row),
+            _ => state = Some(row),
+        }
+    }
+    let state = state.ok_or_else(|| StoreError::Corrupt("the head has no row".into()))?;
+    let loaded = Loaded {
+        head: Head {
+            seq: unsigned(rows::get(state, STATE)?),
+            hash: rows::get(state, STATE + 1)?,
+            at: rows::get(state, STATE + 2)?,
+        },
+        accounts,
+        keys: Vec::new(),
+        transfers: Vec::new(),
         users: users.iter().map(rows::user).collect::<Result<_, _>>()?,
-        server_time: rows::get(uses, 0)?,
-        oldest_key_use: rows::get(uses, 1)?,
-        last_key_use: rows::get(uses, 2)?,
-    })
-}
-
-fn key(row: &Row) -> Result<(UserId, IdempotencyKey, KeyRecord), BatchError> {
-    let outcome = match rows::get::<Option<i64>>(row, 4)? {
-        Some(seq) => keys::created_transfer(unsigned(seq), rows::get(row, 6)?)?,
-        None => keys::read_rejection(rows::get(row, 5)?)?,
+        server_time: rows::get(state, STATE + 3)?,
+        oldest_key_use: rows::get(state, STATE + 4)?,
+        last_key_use: rows::get(state, STATE + 5)?,
     };
-    let record = KeyRecord { fingerprint: rows::get(row, 2)?, used_at: rows::get(row, 3)?, outcome };
-    Ok((rows::get(row, 0)?, rows::get(row, 1)?, record))
+    Ok((loaded, keys))
 }
 
 impl From<Error> for BatchError {

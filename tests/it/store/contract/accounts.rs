@@ -1,11 +1,13 @@
 //! Accounts: opening, owners, lists.
 
-use ringledger::models::posting::{Command, OpenAccount, Outcome, Owner};
-use ringledger::models::{Account, AccountId, Actor, UserId};
+use ringledger::models::posting::{Command, OpenAccount, Outcome, Owner, Rejection, Side};
+use ringledger::models::{Account, AccountId, Actor, Terms, UserId};
 use ringledger::store::AccountQuery;
 use uuid::Uuid;
 
-use crate::store::ledger::{ALL, Ledger, NOWHERE, OPERATOR, money, most, opened, second};
+use crate::store::ledger::{
+    ALL, Ledger, NOWHERE, OPERATOR, euros, money, most, opened, posted, rejected, second,
+};
 
 pub(crate) fn an_account_opens_empty_and_is_kept_as_opened(mut ledger: Ledger) {
     ledger.clock = second(3);
@@ -124,4 +126,25 @@ pub(crate) fn a_list_read_in_stretches_has_each_account_once(mut ledger: Ledger)
     }
     assert_eq!(read.len(), 50);
     assert_eq!(read, ledger.accounts());
+}
+
+/// The store knows nothing of what may be used: a ledger stays readable when a unit is no longer set up.
+pub(crate) fn units_of_the_ledgers_own_are_kept(mut ledger: Ledger) {
+    let currency = "POINTS202612".parse().unwrap();
+    let mut open = |min_balance| {
+        let opening = OpenAccount { currency, min_balance, ..ledger.opening(OPERATOR.id) };
+        opened(ledger.decide(opening)).id
+    };
+    let (bank, purse) = (open(None), open(Some(money(0))));
+    let terms = Terms { currency, ..euros(bank, purse, 7) };
+    let request = ledger.request(OPERATOR, "points", terms.clone());
+    let transfer = posted(ledger.decide(request));
+    let mut ledger = ledger.reopened();
+    assert_eq!(ledger.account(purse).currency, currency);
+    assert_eq!(ledger.read(ledger.reader.transfer(transfer.id)), Some((*transfer).clone()));
+    let euro = ledger.purse();
+    let request = ledger.request(OPERATOR, "mixed", Terms { credit_account: euro, ..terms });
+    let mismatch = Rejection::CurrencyMismatch { side: Side::Credit, currency: "EUR".parse().unwrap() };
+    assert_eq!(rejected(ledger.decide(request)), mismatch);
+    ledger.audit();
 }

@@ -102,3 +102,15 @@ pub(crate) fn a_query_may_begin_behind_any_number(mut ledger: Ledger) {
         assert_eq!(ledger.read(ledger.reader.entries(query)), all, "{before_seq}");
     }
 }
+
+pub(crate) fn the_last_entry_until_a_time_is_found(mut ledger: Ledger) {
+    let (account_id, all) = with_history(&mut ledger);
+    let last = |until| ledger.read(ledger.reader.last_entry(account_id, until));
+    for until in moments() {
+        let wanted = all.iter().find(|entry| until.is_none_or(|until| entry.created_at <= until));
+        assert_eq!(last(until), wanted.copied(), "{until:?}");
+    }
+    let end = "9999-12-30T00:00:00Z".parse().unwrap();
+    assert_eq!(last(Some(end)), Some(all[0]), "the end of all time");
+    assert_eq!(ledger.read(ledger.reader.last_entry(NOWHERE, None)), None);
+}

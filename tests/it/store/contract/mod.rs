@@ -7,9 +7,11 @@ pub(crate) mod batches;
 pub(crate) mod durability;
 pub(crate) mod entries;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod keys;
 pub(crate) mod model;
 pub(crate) mod order;
+pub(crate) mod search;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod views;
@@ -30,7 +32,8 @@ macro_rules! contract_on {
                 an_account_opens_empty_and_is_kept_as_opened
                 an_owner_is_named_by_id_or_by_name
                 lists_run_in_order_of_id
-                a_list_read_in_stretches_has_each_account_once;
+                a_list_read_in_stretches_has_each_account_once
+                units_of_the_ledgers_own_are_kept;
             transfers:
                 a_transfer_moves_money
                 entries_carry_the_running_balance
@@ -66,10 +69,15 @@ macro_rules! contract_on {
                 a_history_is_read_newest_first_in_stretches
                 a_history_is_cut_at_exact_times
                 a_query_may_ask_for_anything
-                a_query_may_begin_behind_any_number;
+                a_query_may_begin_behind_any_number
+                the_last_entry_until_a_time_is_found;
             events:
                 the_log_is_read_in_pages_from_any_place
                 transfers_and_owners_are_found_for_many_at_once;
+            search:
+                every_search_finds_what_a_look_at_all_finds
+                a_search_for_what_many_have_goes_on_where_it_stopped
+                transfers_are_cut_at_exact_times;
             views:
                 a_reader_on_another_thread_sees_whole_batches
                 writer_and_reader_see_one_log
@@ -77,6 +85,13 @@ macro_rules! contract_on {
             durability:
                 what_was_committed_outlives_a_writer_that_was_not_closed
                 opening_again_changes_nothing;
+            files:
+                every_kind_of_event_moves_to_another_place
+                users_names_and_keys_move_along
+                an_empty_ledger_moves
+                a_file_that_was_changed_is_refused_and_leaves_nothing
+                a_file_made_with_care_is_audited_all_the_same
+                a_place_with_something_in_it_is_refused;
             model:
                 batches_decide_as_single_commands_do;
         }

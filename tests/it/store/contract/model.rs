@@ -217,6 +217,10 @@ const fn kind(outcome: &Outcome) -> &'static str {
         Outcome::Transferred { replayed: true, .. } => "transferred before",
         Outcome::Rejected { replayed: false, .. } => "rejected",
         Outcome::Rejected { replayed: true, .. } => "rejected before",
+        Outcome::Batch { replayed: false, .. } => "batch",
+        Outcome::Batch { replayed: true, .. } => "batch before",
+        Outcome::Expired(_) => "expired",
+        Outcome::NotFound => "not found",
         Outcome::Forbidden => "forbidden",
         Outcome::KeyReused => "key reused",
     }

@@ -22,6 +22,7 @@ pub(crate) fn a_transfer_moves_money(mut ledger: Ledger) {
         created_by: OPERATOR.id,
         idempotency_key: payment.key.clone(),
         created_at: second(5),
+        hold: false,
     };
     assert_eq!(*posted(ledger.decide(payment)), expected);
 

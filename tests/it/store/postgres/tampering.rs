@@ -2,10 +2,13 @@
 
 use std::cell::RefCell;
 
-use ringledger::services::audit::audit;
+use ringledger::services::audit::{AuditError, Audited, audit};
 
 use super::Database;
-use crate::store::tampering::{Dialect, assert_double_use_is_noticed, assert_noticed, sample};
+use crate::store::kinds;
+use crate::store::tampering::{
+    Dialect, assert_double_use_is_noticed, assert_noticed, assert_noticed_of_kinds, sample,
+};
 
 const DIALECT: Dialect = Dialect {
     zeros: "decode(repeat('00', 32), 'hex')",
@@ -29,21 +32,37 @@ const UNCHECKED: &str = "do $$
         end loop;
     end $$";
 
-#[test]
-fn a_hand_in_any_table_is_noticed() {
-    let database = Database::new();
-    sample(database.ledger());
+/// Hands out what an audit finds after some SQL, each time on the ledger as it is now.
+fn tampering(database: &Database) -> impl Fn(&str) -> Result<Audited, AuditError> {
     database.query(UNCHECKED);
     let each = |sql: &str| TABLES.map(|table| sql.replace("TABLE", table)).join(";");
     database.query(&format!("create schema kept; {}", each("create table kept.TABLE as table TABLE")));
     let restore = each("delete from TABLE; insert into TABLE table kept.TABLE");
-    assert_noticed(&DIALECT, |sql| {
+    move |sql| {
         database.query(&restore);
-        assert!(database.connect().execute(sql, &[]).unwrap() > 0, "nothing was changed by {sql}");
+        if !sql.is_empty() {
+            assert!(database.connect().execute(sql, &[]).unwrap() > 0, "nothing was changed by {sql}");
+        }
         audit(&database.open_existing().unwrap().audit().unwrap(), None, |_| ())
-    });
-    database.query(&restore);
-    audit(&database.open_existing().unwrap().audit().unwrap(), None, |_| ()).unwrap();
+    }
+}
+
+#[test]
+fn a_hand_in_any_table_is_noticed() {
+    let database = Database::new();
+    sample(database.ledger());
+    let tamper = tampering(&database);
+    assert_noticed(&DIALECT, &tamper);
+    tamper("").unwrap();
+}
+
+#[test]
+fn a_hand_in_what_any_kind_of_event_made_is_noticed() {
+    let database = Database::new();
+    kinds::write(&mut database.ledger());
+    let tamper = tampering(&database);
+    assert_noticed_of_kinds(&DIALECT, &tamper);
+    tamper("").unwrap();
 }
 
 #[test]

@@ -2,14 +2,17 @@
 
 use ringledger::models::Event;
 use ringledger::models::event::ChainHash;
-use ringledger::services::audit::{AuditError, Invariant, audit};
+use ringledger::services::audit::{AuditError, Audited, Invariant, audit};
 use ringledger::store::Store;
 use ringledger::store::audit::Source;
 use rusqlite::Connection;
 
 use super::{Directory, directory_of};
+use crate::store::kinds;
 use crate::store::ledger::{Fixture, Ledger, micros_after, second};
-use crate::store::tampering::{Dialect, assert_double_use_is_noticed, assert_noticed, sample};
+use crate::store::tampering::{
+    Dialect, assert_double_use_is_noticed, assert_noticed, assert_noticed_of_kinds, sample,
+};
 
 const DIALECT: Dialect = Dialect {
     zeros: "zeroblob(32)",
@@ -19,18 +22,29 @@ const DIALECT: Dialect = Dialect {
     epoch: "0",
 };
 
+/// What an audit finds in a copy of a ledger that `sql` was done to.
+fn tampered(original: &dyn Fixture, sql: &str) -> Result<Audited, AuditError> {
+    let place = Directory::copy_of(&directory_of(original));
+    let sqlite = place.connect();
+    // What stops a clumsy hand does not stop a cunning one.
+    sqlite.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    sqlite.execute_batch(sql).unwrap();
+    assert!(sqlite.total_changes() > 0, "nothing was changed by {sql}");
+    audit(&place.open_existing().unwrap().audit().unwrap(), None, |_| ())
+}
+
 #[test]
 fn a_hand_in_any_table_is_noticed() {
     let sample = sample(Ledger::on_sqlite());
-    assert_noticed(&DIALECT, |sql| {
-        let place = Directory::copy_of(&directory_of(&*sample));
-        let sqlite = place.connect();
-        // What stops a clumsy hand does not stop a cunning one.
-        sqlite.pragma_update(None, "ignore_check_constraints", true).unwrap();
-        sqlite.execute_batch(sql).unwrap();
-        assert!(sqlite.total_changes() > 0, "nothing was changed by {sql}");
-        audit(&place.open_existing().unwrap().audit().unwrap(), None, |_| ())
-    });
+    assert_noticed(&DIALECT, |sql| tampered(&*sample, sql));
+}
+
+#[test]
+fn a_hand_in_what_any_kind_of_event_made_is_noticed() {
+    let mut ledger = Ledger::on_sqlite();
+    kinds::write(&mut ledger);
+    let sample = ledger.closed();
+    assert_noticed_of_kinds(&DIALECT, |sql| tampered(&*sample, sql));
 }
 
 /// Makes the [`sample`]'s last event another one, with every hash and row in accord. Returns the place.
