@@ -9,8 +9,10 @@ mod signals;
 mod store;
 mod workers;
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,16 +24,17 @@ use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
 use self::workers::{busy_poll, worker_cores};
-use crate::api::{Api, RateLimiter, routes};
+use crate::api::{self, Api, RateLimiter, routes};
 use crate::config::{self, AccessLog, IoMode, Live, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
+use crate::services::events::{self, Commits, CoreCommits};
 use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
-use crate::services::{PostingLane, Services, SigningKey, Statements, Tokens};
+use crate::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use crate::store::Store;
 use crate::store::statements::StatementReader;
 use crate::telemetry::access::Sampling;
@@ -83,14 +86,17 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
     let (address, listeners) = bind(settings, cores.len())?;
-    let (lane, lane_thread) = start_lane(&store, settings)?;
+    let (commits, core_commits) = Commits::new(cores.len());
+    let (lane, lane_thread) = start_lane(&store, settings, commits.clone())?;
     let (metrics, tallies) = metrics(settings, cores.len(), logging);
     let (pool, pool_threads) = start_pool(settings, &metrics)?;
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
-    let tokens = Tokens::new(&key);
-    let blueprint = Blueprint { settings, store, tokens, lane, pool, rate_limiter, metrics };
-    let server = Server::start(&blueprint, choice.engine, &cores, listeners, tallies, logging)?;
+    let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
+    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, metrics };
+    let counted = tallies.into_iter().zip(core_commits).collect();
+    let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
+    let listener = blueprint.store.listener();
     // The lane ends when the last handle to it is gone; from here on only the workers hold one.
     drop(blueprint);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
@@ -99,10 +105,18 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     tracing::info!("store: {}", server.store_description);
     tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
     let threads = Threads { lane: lane_thread, pool: pool_threads };
-    let outcome = control.block_on(server.run(signals, settings, reload, logging, threads));
+    let outcome = control.block_on(async {
+        tokio::select! {
+            outcome = server.run(signals, settings, reload, logging, threads) => outcome,
+            () = events::relay(listener, &commits) => Err(failed("nobody listens for commits any more")),
+        }
+    });
     drop(lock);
     outcome
 }
+
+/// How much of the deadline of a drain is left to feeds of events, when requests take all that they may.
+const FEEDS_END: Duration = Duration::from_secs(1);
 
 /// Descriptors of a process that serves nobody: rings, the store, the log.
 const FILES_AT_REST: u64 = 64;
@@ -148,9 +162,14 @@ fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListe
     Ok((address, listeners))
 }
 
-fn start_lane(store: &Store, settings: &Settings) -> Result<(PostingLane, LaneThread), AppFailure> {
+fn start_lane(
+    store: &Store,
+    settings: &Settings,
+    commits: Commits,
+) -> Result<(PostingLane, LaneThread), AppFailure> {
     let writer = store.writer().map_err(failed)?;
-    PostingLane::start(writer, settings.limits.lane_queue, settings.limits.lane_batch).map_err(failed)
+    let limits = &settings.limits;
+    PostingLane::start_telling(writer, limits.lane_queue, limits.lane_batch, commits).map_err(failed)
 }
 
 /// One thread a core: more idle-class threads a core would cost the light requests their tail.
@@ -197,6 +216,7 @@ struct Blueprint<'a> {
     settings: &'a Settings,
     store: Store,
     tokens: Tokens,
+    tickets: Tickets,
     lane: PostingLane,
     pool: CpuPool,
     rate_limiter: Arc<RateLimiter>,
@@ -204,27 +224,37 @@ struct Blueprint<'a> {
 }
 
 impl Blueprint<'_> {
-    /// The interface of one worker, with a read connection of its own.
-    fn api(&self, statements: StatementReader) -> Result<Api, AppFailure> {
-        let services = Services {
-            reader: self.store.reader().map_err(failed)?,
-            lane: self.lane.for_core(),
-            pool: self.pool.clone(),
-            statements: Statements::new(statements),
-            tokens: self.tokens.clone(),
-        };
+    /// Makes the interface of one worker, with a read connection of its own, on that worker's thread.
+    fn api(
+        &self,
+        commits: CoreCommits,
+        statements: StatementReader,
+    ) -> Result<Box<dyn FnOnce() -> Api + Send>, AppFailure> {
+        let reader = self.store.reader().map_err(failed)?;
+        let (lane, pool) = (self.lane.for_core(), self.pool.clone());
+        let (tokens, tickets) = (self.tokens.clone(), self.tickets.clone());
+        let metrics = Arc::clone(&self.metrics);
         let settings = self.settings;
-        Ok(Api {
-            router: routes::router(settings.runtime.bench_endpoints),
-            services,
-            rate_limiter: Arc::clone(&self.rate_limiter),
-            currencies: currencies(settings)?,
-            open_registration: settings.auth.open_registration,
-            token_ttl_s: settings.auth.token_ttl_s,
-            metrics: Arc::clone(&self.metrics),
-            metrics_public: settings.metrics.public,
-            draining: false.into(),
-        })
+        let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
+        let router = routes::router(settings.runtime.bench_endpoints);
+        let (open_registration, token_ttl_s) = (settings.auth.open_registration, settings.auth.token_ttl_s);
+        let metrics_public = settings.metrics.public;
+        Ok(Box::new(move || {
+            let reader = Rc::new(reader);
+            let statements = Statements::new(statements);
+            let events = Rc::new(Events::new(Rc::clone(&reader), commits, api::events::encode));
+            Api {
+                router,
+                services: Services { reader, lane, pool, statements, tokens, tickets, events },
+                rate_limiter,
+                currencies,
+                open_registration,
+                token_ttl_s,
+                metrics,
+                metrics_public,
+                draining: false.into(),
+            }
+        }))
     }
 }
 
@@ -233,6 +263,8 @@ struct Server {
     workers: Vec<JoinHandle<Result<(), WorkerError>>>,
     stage: watch::Sender<Stage>,
     ended: mpsc::Receiver<usize>,
+    /// Ends when all workers are settled.
+    unsettled: mpsc::Receiver<Infallible>,
     rate_limiter: Arc<RateLimiter>,
     store_description: String,
 }
@@ -243,16 +275,17 @@ impl Server {
         engine: Engine,
         cores: &[Option<CoreId>],
         listeners: Vec<TcpListener>,
-        tallies: Vec<CoreMetrics>,
+        counted: Vec<(CoreMetrics, CoreCommits)>,
         logging: &Logging,
     ) -> Result<Self, AppFailure> {
         let stage = watch::Sender::new(Stage::Serving);
         let (tells_end, ended) = mpsc::channel(cores.len());
+        let (tells_unsettled, unsettled) = mpsc::channel(1);
         let settings = blueprint.settings;
         let mut workers = Vec::with_capacity(cores.len());
         let statements = blueprint.store.statement_readers(cores.len()).map_err(failed)?;
-        let places = cores.iter().zip(listeners).zip(tallies).zip(statements).enumerate();
-        for (index, (((core, listener), metrics), statements)) in places {
+        let parts = cores.iter().zip(listeners).zip(counted).zip(statements);
+        for (index, (((core, listener), (metrics, commits)), statements)) in parts.enumerate() {
             let worker = Worker {
                 index,
                 core: *core,
@@ -262,16 +295,18 @@ impl Server {
                 limits: settings.limits.clone(),
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,
-                api: blueprint.api(statements)?,
+                api: blueprint.api(commits, statements)?,
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),
                 ended: tells_end.clone(),
+                unsettled: tells_unsettled.clone(),
             };
             workers.push(worker.start().map_err(failed)?);
         }
         let rate_limiter = Arc::clone(&blueprint.rate_limiter);
-        Ok(Self { workers, stage, ended, rate_limiter, store_description: blueprint.store.describe() })
+        let store_description = blueprint.store.describe();
+        Ok(Self { workers, stage, ended, unsettled, rate_limiter, store_description })
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
@@ -286,7 +321,8 @@ impl Server {
     ) -> Result<(), AppFailure> {
         let fault = self.watch(&mut signals, settings, reload, logging, &mut threads.lane).await;
         let end = async {
-            self.drain(Duration::from_millis(settings.shutdown.drain_delay_ms)).await;
+            let delay = Duration::from_millis(settings.shutdown.drain_delay_ms);
+            self.drain(delay, Duration::from_millis(settings.shutdown.deadline_ms)).await;
             // What a worker died of says more than that it did.
             if let Err(failure) = self.join() {
                 // A worker that panicked has leaked its handles, so the lane would never end.
@@ -337,11 +373,16 @@ impl Server {
         }
     }
 
-    /// Lets load balancers look away, then has the workers answer what has arrived.
-    async fn drain(&mut self, delay: Duration) {
+    /// Lets load balancers look away, then has the workers answer what has arrived, then has feeds tell what came of
+    /// it. Feeds keep a part of the deadline.
+    async fn drain(&mut self, delay: Duration, deadline: Duration) {
         self.stage.send_replace(Stage::Unready);
         tokio::time::sleep(delay).await;
         self.stage.send_replace(Stage::Draining);
+        let settles = deadline.saturating_sub(FEEDS_END.min(deadline / 2));
+        // What is not settled by then is about to be cut off.
+        let _ = tokio::time::timeout(settles, self.unsettled.recv()).await;
+        self.stage.send_replace(Stage::Settled);
         for worker in &self.workers {
             while !worker.is_finished() {
                 if self.ended.recv().await.is_none() {

@@ -22,7 +22,8 @@ use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{Actor, Currencies, Role};
 use ringledger::runtime::{BusyPoll, CpuPool, CpuThreads, Engine, Kick, Stream};
 use ringledger::server::{self, Exchanges};
-use ringledger::services::{PostingLane, Services, SigningKey, Statements, Tokens};
+use ringledger::services::events::Commits;
+use ringledger::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use ringledger::store::{Location, Store};
 use ringledger::telemetry::access::Sampling;
 use ringledger::telemetry::logging::{self, Format, Logging};
@@ -211,16 +212,22 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
     let log = log();
     let rows = routes::labels(true);
     let (metrics, mut tallies) = Metrics::new("bench", rows, 0..1, log.dropped());
+    let reader = Rc::new(store.reader().expect("a reader"));
+    let (_, mut commits) = Commits::new(1);
+    let commits = commits.pop().expect("the one core's");
+    let events = Rc::new(Events::new(Rc::clone(&reader), commits, ringledger::api::events::encode));
     let api = Api {
         router: routes::router(true),
         services: Services {
-            reader: store.reader().expect("a reader"),
+            reader,
             lane,
             pool,
             statements: Statements::new(
                 store.statement_readers(1).expect("a reader of statements").remove(0),
             ),
             tokens: tokens.clone(),
+            tickets: Tickets::new(&key),
+            events,
         },
         rate_limiter: Arc::new(RateLimiter::off()),
         currencies: Currencies::default(),

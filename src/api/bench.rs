@@ -1,15 +1,22 @@
-//! Endpoints for load tests, served only with `--bench-endpoints`.
+//! Endpoints for load and conformance tests, served only with `--bench-endpoints`.
 
+use std::future::pending;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Api};
+use super::{Answer, Api, AppError};
 use crate::runtime::cores::burn;
 use crate::web::call::Call;
 use crate::web::invalid::Invalid;
 use crate::web::reply::Reply;
+use crate::web::websocket::{self, Said, Talk, Upgrade};
+
+/// Bytes of a message that is echoed, at most: the longest of Autobahn's cases.
+const ECHO_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Serialize)]
 struct Message {
@@ -45,4 +52,26 @@ pub(super) async fn cpu(api: &Api, call: Call<'_>) -> Answer {
     }
     api.services.pool.run(move || burn(Duration::from_millis(ms))).await?;
     Ok(Reply::json(StatusCode::OK, &Burnt { ms })?)
+}
+
+/// GET `/ws-echo`: a WebSocket that sends back what it is told.
+pub(super) async fn echo(_: &Api, call: Call<'_>) -> Result<Upgrade, AppError> {
+    Ok(Upgrade { accept: websocket::accept(call.method, call.headers)?, talk: Rc::new(Echo) })
+}
+
+/// Says nothing of its own.
+struct Echo;
+
+impl Talk for Echo {
+    fn max_message_bytes(&self) -> usize {
+        ECHO_BYTES
+    }
+
+    fn next(self: Rc<Self>) -> Pin<Box<dyn Future<Output = Said>>> {
+        Box::pin(pending())
+    }
+
+    fn hear(&self, message: websocket::Message) -> Option<websocket::Message> {
+        Some(message)
+    }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::transfers::Items;
@@ -19,6 +19,7 @@ use crate::web::invalid::{Invalid, Pointer};
 use crate::web::json::{BodyError, EncodeError};
 use crate::web::problem::Problem;
 use crate::web::reply::Reply;
+use crate::web::websocket;
 
 /// Says that a reply is the stored outcome of an earlier request.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -86,6 +87,9 @@ pub enum AppError {
     /// An `Expect` other than `100-continue`.
     #[error("unknown expectation")]
     ExpectationFailed,
+    /// The resource is spoken to over a WebSocket only.
+    #[error("no upgrade asked for")]
+    UpgradeRequired,
     /// The key stands for something else.
     #[error("key reused")]
     IdempotencyKeyReused,
@@ -197,6 +201,10 @@ impl AppError {
                 problem.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
             }
             Self::MethodNotAllowed { allow } => problem.with_header(ALLOW, allow),
+            Self::UpgradeRequired => problem
+                .with_header(UPGRADE, HeaderValue::from_static("websocket"))
+                .with_header(CONNECTION, HeaderValue::from_static("upgrade"))
+                .with_header(SEC_WEBSOCKET_VERSION, websocket::VERSION),
             Self::TooManyRequests { retry_after_s } => problem.with_header(RETRY_AFTER, retry_after_s.into()),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ => problem,
@@ -228,6 +236,7 @@ impl AppError {
             Self::CurrencyUnknown(_) => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
+            Self::UpgradeRequired => (S::UPGRADE_REQUIRED, "upgrade_required", "Upgrade required"),
             Self::BatchRefused { .. } => (S::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused"),
             Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
@@ -263,6 +272,9 @@ impl AppError {
             Self::UnsupportedMediaType => "Send the body as application/json.",
             Self::ExpectationFailed => "The only expectation met here is 100-continue.",
             Self::Invalid(_) => "The request is not valid; see errors.",
+            Self::UpgradeRequired => {
+                "This resource is a WebSocket: ask for an upgrade to one, of version 13."
+            }
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
             Self::CurrencyUnknown(_) => {
                 "The currency is neither an ISO 4217 code such as EUR nor a unit of this ledger."
@@ -415,6 +427,15 @@ impl From<BodyError> for AppError {
         match error {
             BodyError::InvalidJson(error) => Self::InvalidJson(error.detail),
             BodyError::Invalid(invalid) => Self::Invalid(invalid),
+        }
+    }
+}
+
+impl From<websocket::Refusal> for AppError {
+    fn from(refusal: websocket::Refusal) -> Self {
+        match refusal {
+            websocket::Refusal::NotAsked => Self::UpgradeRequired,
+            websocket::Refusal::Malformed(what) => Self::Malformed(what),
         }
     }
 }

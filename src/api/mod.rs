@@ -7,6 +7,7 @@ mod accounts;
 mod auth;
 mod bench;
 pub mod error;
+pub mod events;
 mod health;
 mod idempotency;
 mod metrics;

@@ -4,10 +4,14 @@ use std::pin::Pin;
 
 use http::Method;
 
-use super::{Answer, Api, AuthUser, accounts, bench, health, metrics, statements, tokens, transfers, users};
+use super::{
+    Answer, Api, AppError, AuthUser, accounts, bench, events, health, metrics, statements, tokens, transfers,
+    users,
+};
 use crate::telemetry::metrics::RowLabels;
 use crate::web::call::Call;
 use crate::web::router::Router;
+use crate::web::websocket::Upgrade;
 
 /// One row of the table.
 pub struct Route {
@@ -39,6 +43,9 @@ pub enum BodyRule {
 /// A handler's future.
 pub type Pending<'a> = Pin<Box<dyn Future<Output = Answer> + 'a>>;
 
+/// The future of a handshake's handler.
+pub type Upgrading<'a> = Pin<Box<dyn Future<Output = Result<Upgrade, AppError>> + 'a>>;
+
 /// A handler. A handler that needs a user cannot be called without one.
 pub enum Endpoint {
     /// Answers at once, for anyone.
@@ -47,9 +54,13 @@ pub enum Endpoint {
     Public(for<'a> fn(&'a Api, Call<'a>) -> Pending<'a>),
     /// Answers users with a valid token.
     User(for<'a> fn(&'a Api, AuthUser, Call<'a>) -> Pending<'a>),
+    /// Becomes a WebSocket for whom it lets in.
+    Socket(for<'a> fn(&'a Api, Call<'a>) -> Upgrading<'a>),
 }
 
 const JSON: &[&str] = &["application/json"];
+/// What is sent over a WebSocket has no media type.
+const NOTHING: &[&str] = &[];
 const METRICS: &[&str] = &metrics::MEDIA_TYPES;
 const STATEMENT: &[&str] = &statements::MEDIA_TYPES;
 const TEXT: &[&str] = &["text/plain"];
@@ -65,6 +76,13 @@ macro_rules! public {
 macro_rules! user {
     ($handler:path) => {
         Endpoint::User(|api, user, call| Box::pin($handler(api, user, call)))
+    };
+}
+
+/// A row for a WebSocket.
+macro_rules! socket {
+    ($handler:path) => {
+        Endpoint::Socket(|api, call| Box::pin($handler(api, call)))
     };
 }
 
@@ -108,6 +126,8 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (post.clone(), "/api/v1/transfers/{id}/reverse", OptionalJson, JSON, user!(transfers::reverse)),
         (post.clone(), "/api/v1/transfers/{id}/void", OptionalJson, JSON, user!(transfers::void)),
         (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
+        (get.clone(), "/api/v1/events", None, NOTHING, socket!(events::follow)),
+        (post.clone(), "/api/v1/events/tickets", None, JSON, user!(events::ticket)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
         (get.clone(), "/metrics", None, METRICS, Endpoint::Now(metrics::scrape)),
         (get.clone(), "/ready", None, JSON, public!(health::ready)),
@@ -116,6 +136,7 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         rows.push((get.clone(), "/plaintext", None, TEXT, Endpoint::Now(bench::plaintext)));
         rows.push((get.clone(), "/json", None, JSON, Endpoint::Now(bench::json)));
         rows.push((get.clone(), "/cpu", None, JSON, public!(bench::cpu)));
+        rows.push((get.clone(), "/ws-echo", None, NOTHING, socket!(bench::echo)));
     }
     rows
 }

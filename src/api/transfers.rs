@@ -26,7 +26,7 @@ use crate::web::reply::Reply;
 
 /// A transfer as replies show one.
 #[derive(Serialize)]
-struct TransferView<'a> {
+pub(super) struct TransferView<'a> {
     id: TransferId,
     seq: u64,
     status: &'static str,

@@ -298,6 +298,30 @@ mod tests {
     }
 
     #[test]
+    fn a_transfer_is_shown_as_it_was_after_each_event() {
+        let EventKind::Created(creation) = example().kind else { unreachable!("an example of a creation") };
+        let pending = Creation { pending: true, ..creation };
+        let created = Event { kind: EventKind::Created(pending), ..example() };
+        let before = created.created_transfer().unwrap();
+        let part = Amount::new(700).unwrap();
+        let now = Transfer {
+            status: TransferStatus::Posted,
+            posted_amount: Some(part),
+            reversed_by: Some(TransferId::from_uuid(Uuid::from_u128(9))),
+            ..before.clone()
+        };
+        assert_eq!(created.transfer_after(&now), before);
+        for (kind, status, posted_amount) in [
+            (EventKind::Posted { amount: part }, TransferStatus::Posted, Some(part)),
+            (EventKind::Voided, TransferStatus::Voided, None),
+            (EventKind::Expired, TransferStatus::Expired, None),
+        ] {
+            let after = Event { seq: 8, kind, ..example() }.transfer_after(&now);
+            assert_eq!(after, Transfer { status, posted_amount, ..before.clone() });
+        }
+    }
+
+    #[test]
     fn a_changed_byte_changes_every_later_hash() {
         let first = ChainHash::default().next(b"a");
         assert_ne!(first, ChainHash::default().next(b"b"));

@@ -2,10 +2,12 @@
 //! while none do, and a close that loses nothing.
 //!
 //! A connection that rests is parked: hyper is taken off, both buffers are freed, and the ring tells when
-//! something arrives. Then hyper is put on again and finds every byte that it had not used.
+//! something arrives. Then hyper is put on again and finds every byte that it had not used. It is taken off for good
+//! when the connection becomes a WebSocket, which finds the bytes that came with the handshake in the same way.
 
 mod activity;
 mod watched;
+mod websocket;
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -38,9 +40,9 @@ pub async fn serve<S: Stream>(stream: S, exchanges: Rc<Exchanges>, mut closing: 
     let mut watched = Watched::new(stream, Rc::clone(&activity));
     loop {
         // Boxed, so that a parked connection does not hold the room that hyper needs.
-        let attended = Box::pin(attend(watched, &exchanges, &activity, &mut closing)).await;
-        watched = attended.0;
-        match attended.1 {
+        let left;
+        (watched, left) = Box::pin(attend(watched, &exchanges, &activity, &mut closing)).await;
+        match left {
             Left::Done => break,
             Left::HeadBegun => activity.found_head(),
             Left::Resting => {
@@ -53,12 +55,20 @@ pub async fn serve<S: Stream>(stream: S, exchanges: Rc<Exchanges>, mut closing: 
             }
         }
     }
-    Box::pin(watched.stream.close()).await;
+    Box::pin(end(watched, &activity, &exchanges)).await;
+}
+
+/// What follows the last request.
+async fn end<S: Stream>(mut watched: Watched<S>, activity: &Activity, exchanges: &Exchanges) {
+    if let Some(talk) = activity.take_talk() {
+        websocket::converse(&mut watched, talk, exchanges).await;
+    }
+    watched.stream.close().await;
 }
 
 /// How hyper has left a connection.
 enum Left {
-    /// At its end.
+    /// At its end, or after the reply to a handshake.
     Done,
     /// Between requests.
     Resting,
@@ -90,9 +100,14 @@ async fn attend<S: Stream>(
     let left = match ended {
         Err(error) => {
             tracing::debug!(peer = %parts.io.stream.peer_addr(), %error, "connection ended");
+            // The reply to a handshake may not have left.
+            activity.take_talk();
             Left::Done
         }
-        Ok(()) if !activity.is_detaching() => Left::Done,
+        Ok(()) if !activity.is_detaching() => {
+            parts.io.put_back(parts.read_buf);
+            Left::Done
+        }
         Ok(()) => {
             parts.io.put_back(parts.read_buf);
             if parts.io.holds_bytes() { Left::HeadBegun } else { Left::Resting }

@@ -15,9 +15,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT};
+use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
@@ -28,7 +28,7 @@ use super::connection::UnderWay;
 use super::head::{self, Fields, KnownHost, REQUEST_ID};
 use super::parking::Parking;
 use super::worker::Stage;
-use crate::api::routes::BodyRule;
+use crate::api::routes::{BodyRule, Upgrading};
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
 use crate::config::Limits;
 use crate::runtime::Turns;
@@ -38,6 +38,7 @@ use crate::web::call::{Body, Call};
 use crate::web::negotiate;
 use crate::web::reply::{self, Reply};
 use crate::web::router::{Match, Params};
+use crate::web::websocket::Upgrade;
 
 /// How long the rest of a body may take to arrive before the connection is given up instead, when its request is
 /// answered without it.
@@ -91,6 +92,8 @@ pub struct Exchanges {
     pub(super) turns: Turns,
     /// Connections at rest.
     pub(super) parking: Parking,
+    /// How many connections are WebSockets.
+    pub(super) sockets: Cell<usize>,
 }
 
 impl Exchanges {
@@ -106,6 +109,7 @@ impl Exchanges {
             known_host: KnownHost::default(),
             turns: Turns::default(),
             parking: Parking::default(),
+            sockets: Cell::new(0),
         }
     }
 
@@ -113,6 +117,14 @@ impl Exchanges {
     pub(super) fn enter(&self, stage: Stage) {
         self.api.draining.set(stage >= Stage::Unready);
         self.closing.set(stage >= Stage::Draining);
+        if stage >= Stage::Settled {
+            self.api.services.events.finish();
+        }
+    }
+
+    /// Gives events to those who follow them; resolves never.
+    pub(super) async fn feed(&self) {
+        self.api.services.events.pump(&self.turns).await;
     }
 
     /// Answers a request, whatever it is.
@@ -154,7 +166,7 @@ impl Exchanges {
                     let call = call(record.head, params, Bytes::new(), record.id);
                     contained(|| handler(&self.api, &call)).unwrap_or_else(Err)
                 })),
-                Endpoint::Public(_) | Endpoint::User(_) => None,
+                Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => None,
             },
         }
     }
@@ -170,12 +182,15 @@ impl Exchanges {
         // A span that nobody asked for would cost each request more than its handler.
         let span = tracing::debug_span!("request", request_id = record.id, method = record.method());
         let answering = async {
-            let outcome = self.reply_to(&record, &mut arrived.body).await;
+            let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
             let patience = match outcome {
                 Err(AppError::Overloaded(_) | AppError::TooManyRequests { .. }) => REFUSAL,
                 Ok(_) | Err(_) => DISCARD,
             };
             let (reply, ends_connection) = record.settle(outcome);
+            if reply.status == StatusCode::SWITCHING_PROTOCOLS {
+                return (reply, false);
+            }
             let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body, patience).await;
             (reply, closes)
         };
@@ -188,7 +203,12 @@ impl Exchanges {
     }
 
     /// Route, bound, user, rate, body, handler.
-    async fn reply_to(&self, record: &Record<'_>, body: &mut Arriving) -> Result<Reply, AppError> {
+    async fn reply_to(
+        &self,
+        record: &Record<'_>,
+        body: &mut Arriving,
+        under_way: &UnderWay,
+    ) -> Result<Reply, AppError> {
         let head = record.head;
         let (route, params) = match self.route(record)? {
             Found::Route(route, params) => (route, params),
@@ -198,6 +218,10 @@ impl Exchanges {
         let user = match route.endpoint {
             Endpoint::User(_) => Some(self.user(record)?),
             Endpoint::Now(_) | Endpoint::Public(_) => None,
+            Endpoint::Socket(handler) => {
+                let call = call(head, params, Bytes::new(), record.id);
+                return self.upgrade(route, (head, body), handler(&self.api, call), under_way).await;
+            }
         };
         check_accept(record, route)?;
         let _batch = self.admit_batch(route)?;
@@ -228,7 +252,7 @@ impl Exchanges {
     fn admit(&self, route: &Route) -> Result<Option<Held<'_>>, AppError> {
         match route.endpoint {
             Endpoint::Now(_) => Ok(None),
-            Endpoint::Public(_) | Endpoint::User(_) => {
+            Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => {
                 let in_flight = usize::try_from(self.metrics.in_flight()).unwrap_or(usize::MAX);
                 if in_flight >= self.limits.in_flight_per_core {
                     return Err(AppError::Overloaded("Too many requests are under way."));
@@ -283,7 +307,7 @@ impl Exchanges {
         })
     }
 
-    /// Runs the handler within the request's deadline; its panic is this request's alone.
+    /// Calls the route's handler.
     async fn handle(&self, route: &Route, user: Option<AuthUser>, call: Call<'_>) -> Result<Reply, AppError> {
         let handler = match (&route.endpoint, user) {
             (Endpoint::Now(handler), _) => {
@@ -291,8 +315,19 @@ impl Exchanges {
             }
             (Endpoint::Public(handler), _) => handler(&self.api, call),
             (Endpoint::User(handler), Some(user)) => handler(&self.api, user, call),
-            (Endpoint::User(_), None) => return Err(AppError::Unauthenticated { presented: false }),
+            (Endpoint::User(_) | Endpoint::Socket(_), _) => {
+                return Err(AppError::Unauthenticated { presented: false });
+            }
         };
+        self.guarded(route, handler).await
+    }
+
+    /// Runs a handler within the request's deadline; its panic is this request's alone.
+    async fn guarded<T>(
+        &self,
+        route: &Route,
+        handler: impl Future<Output = Result<T, AppError>>,
+    ) -> Result<T, AppError> {
         let mut handler = pin!(handler);
         let guarded = poll_fn(|cx| {
             contained(|| handler.as_mut().poll(cx)).unwrap_or_else(|error| Poll::Ready(Err(error)))
@@ -302,6 +337,32 @@ impl Exchanges {
             BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.limits.request_timeout_ms,
         });
         tokio::time::timeout(deadline, guarded).await.unwrap_or(Err(AppError::DeadlinePassed))
+    }
+
+    /// The reply to a handshake; what is said after it is left with the request's connection.
+    async fn upgrade(
+        &self,
+        route: &Route,
+        (head, body): (&Parts, &Arriving),
+        handler: Upgrading<'_>,
+        under_way: &UnderWay,
+    ) -> Result<Reply, AppError> {
+        if head.version < Version::HTTP_11 {
+            return Err(AppError::UpgradeRequired);
+        }
+        if !body.has_ended() {
+            // Its bytes could not be told from frames.
+            return Err(AppError::Malformed("a handshake has no body"));
+        }
+        let Upgrade { accept, talk } = self.guarded(route, handler).await?;
+        if self.closing.get() {
+            return Err(AppError::Overloaded("The server is shutting down."));
+        }
+        under_way.becomes(talk);
+        Ok(Reply::empty(StatusCode::SWITCHING_PROTOCOLS)
+            .header(CONNECTION, HeaderValue::from_static("upgrade"))
+            .header(UPGRADE, HeaderValue::from_static("websocket"))
+            .header(SEC_WEBSOCKET_ACCEPT, accept))
     }
 
     /// Whether the connection can carry another request after this reply.

@@ -2,6 +2,7 @@
 //!
 //! It owns every task it spawns and returns only when all have ended.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -34,6 +35,8 @@ pub enum Stage {
     Unready,
     /// Answering what has arrived, and closing.
     Draining,
+    /// No core asks the ledger for anything any more: feeds tell what was committed, and end.
+    Settled,
 }
 
 /// What a worker needs to start.
@@ -54,8 +57,8 @@ pub struct Worker {
     pub access: AccessLines,
     /// What it counts with.
     pub metrics: CoreMetrics,
-    /// What it answers with.
-    pub api: Api,
+    /// Makes what it answers with, on its own thread.
+    pub api: Box<dyn FnOnce() -> Api + Send>,
     /// What the server is doing.
     pub stage: watch::Receiver<Stage>,
     /// How long accepting rests when descriptors or memory are short, so that it does not spin.
@@ -64,6 +67,8 @@ pub struct Worker {
     pub drain_deadline: Duration,
     /// Hears when the worker's thread ends, also by a panic.
     pub ended: mpsc::Sender<usize>,
+    /// Dropped when no connection can ask for anything any more: all that are left are WebSockets.
+    pub unsettled: mpsc::Sender<Infallible>,
 }
 
 /// Tells that a thread ends, however it does.
@@ -111,7 +116,7 @@ impl Worker {
 
     async fn serve<L: Listener>(self) -> Result<(), WorkerError> {
         let mut listener = L::from_std(self.listener).map_err(WorkerError::Listener)?;
-        let exchanges = Rc::new(Exchanges::new(self.api, self.limits, self.access, self.metrics));
+        let exchanges = Rc::new(Exchanges::new((self.api)(), self.limits, self.access, self.metrics));
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
@@ -135,7 +140,7 @@ impl Worker {
         for stream in listener.drain().await {
             connections.admit(stream);
         }
-        connections.drain(self.drain_deadline).await;
+        connections.drain(self.drain_deadline, self.unsettled, stage).await;
         chores.shutdown().await;
         Ok(())
     }
@@ -150,6 +155,8 @@ pub fn chores(exchanges: &Rc<Exchanges>, engine: Engine, busy_poll: BusyPoll) ->
     chores.spawn_local(async move { turns.turns.run(engine).await });
     let parking = Rc::clone(exchanges);
     chores.spawn_local(async move { parking.parking.tend().await });
+    let feed = Rc::clone(exchanges);
+    chores.spawn_local(async move { feed.feed().await });
     let access = Rc::clone(exchanges);
     chores.spawn_local(async move {
         access.access.keep_flushed().await;
@@ -181,8 +188,14 @@ impl Connections {
         self.tasks.spawn_local(connection::serve(stream, exchanges, closing));
     }
 
-    /// Lets every connection end, and ends those that have not by the deadline.
-    async fn drain(mut self, deadline: Duration) {
+    /// Lets every connection end, and ends those that have not by the deadline. WebSockets end once nobody on any core
+    /// can have something committed that they would miss.
+    async fn drain(
+        mut self,
+        deadline: Duration,
+        unsettled: mpsc::Sender<Infallible>,
+        mut stage: watch::Receiver<Stage>,
+    ) {
         let deadline = Instant::now() + deadline;
         let closing = self.closing;
         let close_resting = async {
@@ -190,11 +203,32 @@ impl Connections {
             closing.send_replace(true);
         };
         let ended = async {
-            while let Some(ended) = self.tasks.join_next().await {
-                report(ended);
+            let mut unsettled = Some(unsettled);
+            loop {
+                if self.tasks.len() == self.exchanges.sockets.get() {
+                    unsettled = None;
+                }
+                match self.tasks.join_next().await {
+                    Some(ended) => report(ended),
+                    None => break,
+                }
+            }
+            drop(unsettled);
+        };
+        let exchanges = Rc::clone(&self.exchanges);
+        let settle = async {
+            // An error means that the application has gone; the deadline is left.
+            if stage.wait_for(|&stage| stage >= Stage::Settled).await.is_ok() {
+                exchanges.enter(Stage::Settled);
+            }
+            std::future::pending::<()>().await;
+        };
+        let all = async {
+            tokio::select! {
+                _ = async { tokio::join!(close_resting, ended) } => {}
+                () = settle => {}
             }
         };
-        let all = async { tokio::join!(close_resting, ended) };
         if timeout_at(deadline, all).await.is_err() {
             tracing::warn!(connections = self.tasks.len(), "the deadline cut connections off");
             self.tasks.shutdown().await;

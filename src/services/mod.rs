@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod events;
 pub mod ledger_file;
 pub mod posting;
 pub mod search;
@@ -14,11 +15,13 @@ pub mod tokens;
 pub mod transfers;
 pub mod users;
 
+use std::rc::Rc;
 use std::time::SystemTime;
 
+pub use events::Events;
 pub use posting::{LaneError, PostingLane};
 pub use statements::Statements;
-pub use tokens::{SigningKey, Tokens};
+pub use tokens::{SigningKey, Tickets, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
 use crate::runtime::{CpuPool, PoolError};
@@ -27,7 +30,7 @@ use crate::store::{Reader, StoreError};
 /// What one core serves requests with.
 pub struct Services {
     /// The core's read connection.
-    pub reader: Reader,
+    pub reader: Rc<Reader>,
     /// The way to change the ledger.
     pub lane: PostingLane,
     /// Where cycles are burnt.
@@ -36,6 +39,10 @@ pub struct Services {
     pub statements: Statements,
     /// Makes and verifies tokens.
     pub tokens: Tokens,
+    /// Makes and redeems tickets.
+    pub tickets: Tickets,
+    /// The feed of events.
+    pub events: Rc<Events>,
 }
 
 /// Why a service said no. Each is an expected outcome with its own reply; money's own refusals are outcomes

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::delivery::{Delivery, Outbox};
 use self::sweep::Sweep;
+use super::events::Commits;
 use super::now;
 use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
@@ -73,13 +74,23 @@ impl PostingLane {
         queue_commands: usize,
         batch_commands: usize,
     ) -> std::io::Result<(Self, LaneThread)> {
+        Self::start_telling(writer, queue_commands, batch_commands, Commits::default())
+    }
+
+    /// The same; `commits` tells those who wait for what is committed.
+    pub fn start_telling(
+        writer: Writer,
+        queue_commands: usize,
+        batch_commands: usize,
+        commits: Commits,
+    ) -> std::io::Result<(Self, LaneThread)> {
         let (queue, jobs) = mpsc::channel(queue_commands);
         let (alive, ended) = oneshot::channel();
         // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("posting-lane".into()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive;
-            runtime.block_on(run(writer, jobs, batch_commands))
+            runtime.block_on(run(writer, jobs, batch_commands, &commits))
         })?;
         Ok((Self { queue, core: 0, cores: Arc::new(AtomicU32::new(1)) }, LaneThread { thread, ended }))
     }
@@ -132,6 +143,7 @@ async fn run(
     mut writer: Writer,
     mut jobs: mpsc::Receiver<Job>,
     batch_commands: usize,
+    commits: &Commits,
 ) -> Result<(), StoreError> {
     let mut waiting = VecDeque::new();
     let mut sweep = Sweep::default();
@@ -146,6 +158,7 @@ async fn run(
         let batch = Batch::take(&mut waiting, batch_commands);
         if !batch.commands.is_empty() {
             post(&mut writer, &batch.commands, batch.waiters).await;
+            commits.announce();
         }
         if !batch.checks.is_empty() {
             let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
@@ -154,7 +167,9 @@ async fn run(
                 let _ = reply.send(head);
             }
         }
-        sweep.run_if_due(&mut writer).await;
+        if sweep.run_if_due(&mut writer).await {
+            commits.announce();
+        }
     }
 }
 

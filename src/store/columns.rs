@@ -31,6 +31,14 @@ macro_rules! user_columns {
 }
 pub(super) use user_columns;
 
+/// The bodies of the log behind a `seq`, as many as wanted, in order.
+macro_rules! events_query {
+    () => {
+        "select body from events where seq > $1 order by seq limit $2"
+    };
+}
+pub(super) use events_query;
+
 /// The end of the log: `seq`, `hash`, `at`.
 macro_rules! head_query {
     () => {

@@ -7,6 +7,7 @@
 
 pub mod audit;
 mod columns;
+mod events;
 pub mod import;
 mod keys;
 pub mod migrations;
@@ -218,6 +219,14 @@ impl Store {
         match self {
             Self::Sqlite(database) => database.reader().map(Reader::Sqlite),
             Self::Postgres(database) => database.reader().map(Reader::Postgres),
+        }
+    }
+
+    /// Hears when other servers commit, of a store that several share.
+    pub fn listener(&self) -> Option<postgres::Listener> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(database) => Some(database.listener()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The HTTP vocabulary of the service: what a request asks and what a reply says.
 //!
-//! Owns routing, the request view, JSON and query decoding, negotiation, validators, cursors and
+//! Owns routing, the request view, JSON and query decoding, negotiation, validators, cursors, WebSockets and
 //! problem documents. Must not know hyper, tokio, sockets or anything of the ledger: it could
 //! serve another application unchanged.
 
@@ -16,3 +16,4 @@ pub mod problem;
 pub mod query;
 pub mod reply;
 pub mod router;
+pub mod websocket;

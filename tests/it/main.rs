@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod drain;
 mod errors;
+mod events;
 mod export;
 mod histories;
 mod holds;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::Limits;
+use crate::web::websocket::Talk;
 
 /// How long a connection rests before it is parked: longer than a busy client's pause, so that parking costs
 /// only those who rest anyway.
@@ -90,6 +91,8 @@ pub(super) struct Activity {
     detaching: Cell<bool>,
     /// When a look first found that the client has ended its side, with a request under way.
     ended_since: Cell<Option<Instant>>,
+    /// What is said when hyper has sent the reply to a handshake and is taken off.
+    talk: Cell<Option<Rc<dyn Talk>>>,
 }
 
 impl Activity {
@@ -106,6 +109,7 @@ impl Activity {
             silent: Cell::new(true),
             detaching: Cell::new(false),
             ended_since: Cell::new(None),
+            talk: Cell::new(None),
         }
     }
 
@@ -127,6 +131,11 @@ impl Activity {
 
     pub(super) fn detach(&self) {
         self.detaching.set(true);
+    }
+
+    /// What is said from now on, if the connection has become a WebSocket.
+    pub(super) fn take_talk(&self) -> Option<Rc<dyn Talk>> {
+        self.talk.take()
     }
 
     /// When the rest began that a parked connection is in.
@@ -217,6 +226,11 @@ impl UnderWay {
     /// time stands for it: a look at the clock saved (`benches/request.rs`, `pipelined`).
     pub(in crate::server) fn begin(&self) -> std::time::Instant {
         if self.0.answered.get() { self.0.rests_since.get().into_std() } else { std::time::Instant::now() }
+    }
+
+    /// The connection becomes a WebSocket once this reply is sent.
+    pub(in crate::server) fn becomes(&self, talk: Rc<dyn Talk>) {
+        self.0.talk.set(Some(talk));
     }
 
     /// The reply was made at `now`. A request that is dropped instead takes its connection with it.

@@ -37,14 +37,16 @@ impl Sweep {
         self.due
     }
 
-    /// Lets some holds go, if it is time to look and there are any.
-    pub(super) async fn run_if_due(&mut self, writer: &mut Writer) {
+    /// Lets some holds go, if it is time to look and there are any; whether it did.
+    pub(super) async fn run_if_due(&mut self, writer: &mut Writer) -> bool {
         if Instant::now() < self.due {
-            return;
+            return false;
         }
+        let mut some = false;
         let pause = match sweep(writer).await {
             Ok(expired) => {
                 self.failing = false;
+                some = expired > 0;
                 // More may be due; commands come between.
                 if expired >= HOLDS { Duration::ZERO } else { EVERY }
             }
@@ -56,6 +58,7 @@ impl Sweep {
             }
         };
         self.due = Instant::now() + pause;
+        some
     }
 }
 

@@ -6,6 +6,7 @@
 mod cache;
 mod hs256;
 mod key;
+mod tickets;
 
 use std::cell::RefCell;
 
@@ -18,6 +19,7 @@ use crate::models::{Actor, Role, UserId};
 use cache::{Cache, Lifetime};
 use hs256::HS256_ONLY;
 pub use key::{KEY_FILE, KeyError, SigningKey};
+pub use tickets::{TICKET_TTL_S, Ticket, TicketError, Tickets};
 
 /// The issuer and the audience of our tokens.
 const ISSUER: &str = "ringledger";

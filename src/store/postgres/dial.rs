@@ -12,10 +12,12 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
@@ -23,7 +25,7 @@ use tokio_postgres::config::SslMode;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(super) use self::carry::Warned;
-use self::carry::{Carry, OnRing, OnTokio, kicked};
+use self::carry::{Carry, Heard, OnRing, OnTokio, kicked};
 pub(super) use self::connector::Connector;
 pub(super) use self::error::Cause;
 pub use self::error::DialError;
@@ -51,6 +53,8 @@ pub(super) struct Dialled {
     pub(super) place: Place,
     /// Whether the server has warned on it.
     pub(super) warned: Warned,
+    /// Told of each notification that comes on it.
+    pub(super) notified: Arc<Notify>,
 }
 
 /// Opens a connection: to the first host and address, in the order of the target, that lets us in and has the right kind
@@ -68,28 +72,27 @@ pub(super) async fn dial(
         Carrier::Tokio => reach::<OnTokio>(target, connect_timeout).await?,
         Carrier::Ring => reach::<OnRing>(target, connect_timeout).await?,
     };
-    let Reached { client, driver, place, warned } = reached;
-    Ok(Dialled { client: ClientWrapper::new(client, driver.detach()), place, warned })
+    let Reached { opened: Opened { client, driver, heard }, place } = reached;
+    let Heard { warned, notified } = heard;
+    Ok(Dialled { client: ClientWrapper::new(client, driver.detach()), place, warned, notified })
 }
 
 /// A connection that is still to be looked at.
 struct Opened {
     client: Client,
     driver: AbortOnDropHandle<()>,
-    warned: Warned,
+    heard: Heard,
 }
 
 /// A connection whose parts are still apart.
 struct Reached {
-    client: Client,
-    driver: AbortOnDropHandle<()>,
+    opened: Opened,
     place: Place,
-    warned: Warned,
 }
 
 impl Reached {
     fn into_parts(self) -> (Client, JoinHandle<()>) {
-        (self.client, self.driver.detach())
+        (self.opened.client, self.opened.driver.detach())
     }
 }
 
@@ -132,7 +135,7 @@ async fn reach_host<C: Carry>(
     for place in places {
         let attempt = timeout(limit, open::<C>(target, &place, wanted));
         let failure = match attempt.await.unwrap_or(Err(Failure::Timeout(limit))) {
-            Ok(Opened { client, driver, warned }) => return Some(Reached { client, driver, place, warned }),
+            Ok(opened) => return Some(Reached { opened, place }),
             Err(failure) => failure,
         };
         error.note(Attempt { place: place.to_string(), failure });
@@ -186,9 +189,9 @@ async fn log_in<C: Carry>(target: &Target, place: &Place, mode: SslMode) -> (Res
         let opened = kicked(&carrier, config.connect_raw(socket, start)).await.map_err(Failure::Io)?;
         let tls_refused = mode == SslMode::Require && !begun.load(Ordering::Relaxed);
         let (client, connection) = opened.map_err(|error| Failure::of(&error, tls_refused))?;
-        let warned = Warned::default();
-        let driver = AbortOnDropHandle::new(carrier.spawn(connection, place.clone(), warned.clone()));
-        Ok(Opened { client, driver, warned })
+        let heard = Heard::default();
+        let driver = AbortOnDropHandle::new(carrier.spawn(connection, place.clone(), heard.clone()));
+        Ok(Opened { client, driver, heard })
     };
     let outcome = outcome.await;
     (outcome, begun.load(Ordering::Relaxed))

@@ -8,6 +8,7 @@ pub mod batch;
 mod convert;
 mod dial;
 mod import;
+mod listen;
 mod pool;
 mod reader;
 pub mod rows;
@@ -26,6 +27,7 @@ use tokio_postgres::error::SqlState;
 
 pub use audit::AuditSource;
 pub use dial::{Carrier, DialError};
+pub use listen::Listener;
 pub use reader::Reader;
 pub use target::{BadTarget, Target};
 pub use writer::Writer;
@@ -121,6 +123,11 @@ impl Database {
     /// not in the way of those that requests wait for.
     pub fn statement_reader(&self) -> Result<Reader, StoreError> {
         Reader::new(&Options { connections_per_core: 1, ..(*self.options).clone() })
+    }
+
+    /// Hears when any server has committed.
+    pub fn listener(&self) -> Listener {
+        Listener::new(Arc::clone(&self.options))
     }
 
     /// One snapshot of everything, up to `seq` at least: from the replica if there is one that has it.

@@ -1,5 +1,6 @@
 //! Queries of one core.
 
+mod events;
 mod search;
 mod statement;
 

@@ -149,7 +149,7 @@ impl Writer {
     async fn connect(&self) -> Result<Session, StoreError> {
         let options = &self.options;
         let limit = options.target.share_of(options.commit_timeout / 2).min(options.connect_timeout);
-        let Dialled { client, place, warned } = dial(&options.target, Carrier::Tokio, limit).await?;
+        let Dialled { client, place, warned, .. } = dial(&options.target, Carrier::Tokio, limit).await?;
         // After a failover it is another server than at the start.
         Server::of(&client).await?;
         client.batch_execute(&guards(options.commit_timeout)).await?;

@@ -1,6 +1,7 @@
 //! Queries of one core. A point read takes about 2 µs from SQLite's page cache, so they run where they are
 //! asked, on the core's own connection.
 
+mod events;
 mod search;
 mod statement;
 

@@ -106,6 +106,12 @@ impl Connection {
         self.reply()
     }
 
+    /// The next bytes, of a connection that has become something else than HTTP.
+    #[track_caller]
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        self.take(count).unwrap()
+    }
+
     /// The next reply, which may be an interim one.
     pub(crate) fn reply(&mut self) -> Reply {
         self.try_reply().unwrap()

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::{AsyncMessage, Connection};
@@ -30,7 +31,7 @@ pub(super) trait Carry: Sized {
     fn kick(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Drives a connection in a task of its own until it ends.
-    fn spawn(self, connection: Driven<Self>, place: Place, warned: Warned) -> JoinHandle<()>;
+    fn spawn(self, connection: Driven<Self>, place: Place, heard: Heard) -> JoinHandle<()>;
 }
 
 /// What reads and writes for a client.
@@ -50,8 +51,8 @@ impl Carry for OnTokio {
         Poll::Ready(Ok(()))
     }
 
-    fn spawn(self, connection: Driven<Self>, place: Place, warned: Warned) -> JoinHandle<()> {
-        tokio::spawn(drive(self, connection, place, warned))
+    fn spawn(self, connection: Driven<Self>, place: Place, heard: Heard) -> JoinHandle<()> {
+        tokio::spawn(drive(self, connection, place, heard))
     }
 }
 
@@ -74,8 +75,8 @@ impl Carry for OnRing {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the client holds the task's handle and ends it")]
-    fn spawn(self, connection: Driven<Self>, place: Place, warned: Warned) -> JoinHandle<()> {
-        tokio::task::spawn_local(drive(self, connection, place, warned))
+    fn spawn(self, connection: Driven<Self>, place: Place, heard: Heard) -> JoinHandle<()> {
+        tokio::task::spawn_local(drive(self, connection, place, heard))
     }
 }
 
@@ -97,6 +98,14 @@ pub(super) async fn kicked<C: Carry, F: Future>(carrier: &C, future: F) -> io::R
     .await
 }
 
+/// What the server says on a connection unasked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard {
+    pub(super) warned: Warned,
+    /// Told of each notification; several at once are as good as one.
+    pub(super) notified: Arc<Notify>,
+}
+
 /// Whether the server has warned on a connection since it was last asked about.
 #[derive(Debug, Clone, Default)]
 pub(in crate::store::postgres) struct Warned(Arc<AtomicBool>);
@@ -109,13 +118,14 @@ impl Warned {
     }
 }
 
-async fn drive<C: Carry>(carrier: C, mut connection: Driven<C>, place: Place, warned: Warned) {
+async fn drive<C: Carry>(carrier: C, mut connection: Driven<C>, place: Place, heard: Heard) {
     let messages = poll_fn(|cx| {
         loop {
             match ready!(connection.poll_message(cx)) {
                 None => return Poll::Ready(Ok(())),
                 Some(Err(error)) => return Poll::Ready(Err(error)),
-                Some(Ok(AsyncMessage::Notice(notice))) => note(&notice, &place, &warned),
+                Some(Ok(AsyncMessage::Notice(notice))) => note(&notice, &place, &heard.warned),
+                Some(Ok(AsyncMessage::Notification(_))) => heard.notified.notify_one(),
                 Some(Ok(_)) => {}
             }
         }

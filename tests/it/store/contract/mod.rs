@@ -7,6 +7,7 @@ pub(crate) mod batch_requests;
 pub(crate) mod batches;
 pub(crate) mod durability;
 pub(crate) mod entries;
+pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod holds;
 pub(crate) mod keys;
@@ -100,6 +101,9 @@ macro_rules! contract_on {
                 a_query_may_ask_for_anything
                 a_query_may_begin_behind_any_number
                 the_last_entry_until_a_time_is_found;
+            events:
+                the_log_is_read_in_pages_from_any_place
+                transfers_and_owners_are_found_for_many_at_once;
             search:
                 every_search_finds_what_a_look_at_all_finds
                 a_search_for_what_many_have_goes_on_where_it_stopped
