@@ -1,4 +1,5 @@
-//! The store alone: durable transfers a second by batch size, and the time of one commit.
+//! The store alone: durable transfers a second by batch size, and the time of one commit; of commits that hold many
+//! commands of one transfer each, and of commits that hold one command of many.
 //!
 //! `cargo bench --bench store` runs every size in interleaved rounds on a fresh database in the target
 //! directory's file system and prints medians with the range over the rounds. `-- --rounds N` sets how many,
@@ -14,20 +15,42 @@
 
 use std::time::{Duration, Instant};
 
-use ringledger::models::posting::{Command, OpenAccount, Outcome, Owner, TransferRequest};
+use ringledger::models::posting::{
+    BatchItem, BatchRequest, Command, OpenAccount, Outcome, Owner, TransferRequest,
+};
 use ringledger::models::user::BUILT_IN_OPERATOR;
-use ringledger::models::{AccountId, Actor, Amount, Fingerprint, Role, Terms, Timestamp, TransferId};
+use ringledger::models::{
+    AccountId, Actor, Amount, Fingerprint, IdempotencyKey, Role, Terms, Timestamp, TransferId,
+};
 use ringledger::store::postgres::{Carrier, Options, Target};
 use ringledger::store::{Location, Store, Writer};
 use throwaway_postgres::{Cluster, ClusterOptions};
 use uuid::Uuid;
 
-/// Transfers in a batch.
-const BATCHES: [usize; 6] = [1, 16, 32, 64, 256, 4_096];
+/// What a commit holds.
+#[derive(Clone, Copy)]
+enum Load {
+    /// So many commands of one transfer, each with a key.
+    Commands(usize),
+    /// One command of so many transfers, with one key.
+    Batch(usize),
+}
+
+use Load::{Batch, Commands};
+
+const LOADS: [Load; 9] = [
+    Commands(1),
+    Commands(16),
+    Commands(32),
+    Commands(64),
+    Commands(256),
+    Commands(1_000),
+    Commands(4_096),
+    Batch(1_000),
+    Batch(8_000),
+];
 /// How long each size runs in a round.
 const ROUND: Duration = Duration::from_secs(1);
-/// An odd multiplier that scatters successive numbers over all of 128 bits.
-const SCATTER: u128 = 0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835;
 /// Accounts that money moves between.
 const ACCOUNTS: usize = 1_000;
 
@@ -44,20 +67,24 @@ fn main() {
         Place::sqlite()
     };
     let mut ledger = Ledger::new(place);
-    let mut runs = vec![Vec::new(); BATCHES.len()];
+    let mut runs = vec![Vec::new(); LOADS.len()];
     for _ in 0..rounds {
-        for (runs, size) in runs.iter_mut().zip(BATCHES) {
-            runs.push(ledger.run(size));
+        for (runs, load) in runs.iter_mut().zip(LOADS) {
+            runs.push(ledger.run(load));
         }
     }
     println!(
         "{}, {ACCOUNTS} accounts, {rounds} rounds of {ROUND:?}; medians over the rounds [least, most]",
         ledger.store.describe()
     );
-    for (runs, size) in runs.iter().zip(BATCHES) {
+    for (runs, load) in runs.iter().zip(LOADS) {
+        let name = match load {
+            Commands(count) => format!("{count} commands of one"),
+            Batch(count) => format!("one command of {count}"),
+        };
         let of = |figure: fn(&Run) -> f64| spread(runs.iter().map(figure).collect());
         println!(
-            "batch {size:>5}: {:>26} transfers/s, commit p50 {:>22} p99 {:>25} us",
+            "{name:>20}: {:>26} transfers/s, commit p50 {:>22} p99 {:>25} us",
             of(|run| run.rate),
             of(|run| run.p50_us),
             of(|run| run.p99_us)
@@ -162,24 +189,55 @@ impl Ledger {
         self.runtime.block_on(self.writer.commit(commands, &|| now)).expect("a commit")
     }
 
-    /// Commits batches of `size` for a round.
-    fn run(&mut self, size: usize) -> Run {
+    /// Commits loads of one kind for a round.
+    fn run(&mut self, load: Load) -> Run {
         let begin = Instant::now();
         let mut commits = Vec::new();
         while begin.elapsed() < ROUND {
-            let commands: Vec<_> = (0..size).map(|_| self.transfer()).collect();
+            let commands: Vec<_> = match load {
+                Commands(count) => (0..count).map(|_| self.transfer()).collect(),
+                Batch(count) => vec![self.batch(count)],
+            };
             let commit = Instant::now();
             let outcomes = self.commit(&commands);
             commits.push(commit.elapsed().as_secs_f64() * 1e6);
-            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Transferred { .. })));
+            assert!(outcomes.iter().all(made_all));
         }
-        let rate = (commits.len() * size) as f64 / begin.elapsed().as_secs_f64();
+        let (Commands(transfers) | Batch(transfers)) = load;
+        let rate = (commits.len() * transfers) as f64 / begin.elapsed().as_secs_f64();
         commits.sort_by(f64::total_cmp);
         let at = |share: f64| commits[((commits.len() - 1) as f64 * share) as usize];
         Run { rate, p50_us: at(0.5), p99_us: at(0.99) }
     }
 
     fn transfer(&mut self) -> Command {
+        let terms = self.terms();
+        Command::Transfer(TransferRequest {
+            actor: OPERATOR,
+            key: key(),
+            fingerprint: Fingerprint::of_transfer(&terms, None),
+            id: TransferId::from_uuid(Uuid::now_v7()),
+            terms,
+            hold: None,
+            request_id: "bench".into(),
+        })
+    }
+
+    fn batch(&mut self, transfers: usize) -> Command {
+        let mut item =
+            |_| BatchItem { id: TransferId::from_uuid(Uuid::now_v7()), terms: self.terms(), hold: None };
+        let items: Vec<_> = (0..transfers).map(&mut item).collect();
+        Command::Batch(BatchRequest {
+            actor: OPERATOR,
+            key: key(),
+            fingerprint: Fingerprint::of_batch(false, &items),
+            atomic: false,
+            items,
+            request_id: "bench".into(),
+        })
+    }
+
+    fn terms(&mut self) -> Terms {
         self.made += 1;
         // A multiplicative step visits the accounts evenly and in no order that a cache would like.
         let at = |n: u64| self.accounts[(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % ACCOUNTS];
@@ -188,7 +246,7 @@ impl Ledger {
             credit = self.accounts[(self.made as usize + 1) % ACCOUNTS];
         }
         let debit = if credit == debit { self.accounts[0] } else { debit };
-        let terms = Terms {
+        Terms {
             debit_account: debit,
             credit_account: credit,
             amount: Amount::new(1).expect("one is an amount"),
@@ -196,16 +254,22 @@ impl Ledger {
             description: None,
             metadata: None,
             reference: None,
-        };
-        Command::Transfer(TransferRequest {
-            actor: Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
-            // In no order, as random UUIDs are: the costliest for an index.
-            key: format!("{:032x}", u128::from(self.made).wrapping_mul(SCATTER)).parse().expect("a key"),
-            fingerprint: Fingerprint::of_transfer(&terms, None),
-            id: TransferId::from_uuid(Uuid::now_v7()),
-            terms,
-            hold: None,
-            request_id: "bench".into(),
-        })
+        }
+    }
+}
+
+const OPERATOR: Actor = Actor { id: BUILT_IN_OPERATOR, role: Role::Operator };
+
+/// A key in no order with others: the costliest for an index.
+fn key() -> IdempotencyKey {
+    Uuid::new_v4().to_string().parse().expect("a key")
+}
+
+/// Whether all that a command asked for was done.
+fn made_all(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Transferred { .. } => true,
+        Outcome::Batch { batch, .. } => batch.items.iter().all(Result::is_ok),
+        _ => false,
     }
 }

@@ -235,13 +235,18 @@ impl Rig<'_> {
             | Work::HalfOfCeiling { .. }
             | Work::Mixed
             | Work::Read
-            | Work::Transfer { .. } => {
+            | Work::Transfer { .. }
+            | Work::Batch { .. } => {
                 let span = Span { warm_up: WARM_UP, measured: self.options.duration };
                 let Taken { observed, engine, store } =
                     self.observe(subject, rate_per_s, span, |scene| use_of(&scene))?;
                 tally.engine(index, engine);
                 tally.tell(store);
-                let values = metrics::values(&observed.main, observed.beside.as_ref(), &observed.watched?);
+                let mut values =
+                    metrics::values(&observed.main, observed.beside.as_ref(), &observed.watched?);
+                if let Some(transfers) = self.options.scenario.transfers_a_request() {
+                    metrics::count_transfers(&mut values, &observed.main, transfers);
+                }
                 if let Some(heavy) = observed.beside {
                     tally.saw_beside(index, heavy.errors);
                 }

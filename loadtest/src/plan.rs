@@ -17,6 +17,9 @@ pub struct Plan {
     pub requests: Requests,
     /// The one status that counts as success.
     pub expected_status: u16,
+    /// A text that stands in a reply of that status only if a part of what was asked failed; such a reply counts as one
+    /// of another status. One that two chunks of a body share is not found.
+    pub failure_mark: Option<&'static [u8]>,
     /// A request without a whole reply after this long is an error, and its connection is opened anew.
     pub timeout: Duration,
     /// One client thread for each, pinned to it; one thread that is not pinned when empty.

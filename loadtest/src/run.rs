@@ -143,6 +143,7 @@ fn plan(args: &RunArgs, url: &Url) -> Result<Plan, RunError> {
             .map_or(Pace::Closed { depth: args.depth }, |rate_per_s| Pace::Open { rate_per_s, arrivals }),
         requests: Requests(vec![template(args, url)?]),
         expected_status: args.expect,
+        failure_mark: None,
         timeout: args.timeout,
         cores: args.cores.clone(),
         spin: args.spin,

@@ -74,6 +74,13 @@ pub enum Work {
         /// When they are sent.
         tempo: Tempo,
     },
+    /// Batches of transfers.
+    Batch {
+        /// How many connections.
+        connections: usize,
+        /// Transfers of each batch.
+        transfers: usize,
+    },
     /// Connections that do nothing.
     Idle,
     /// Process start to ready.
@@ -144,8 +151,13 @@ const CONNECTIONS: usize = 64;
 /// Connections of transfers: more than one commit's worth.
 const TRANSFER_CONNECTIONS: usize = 256;
 
+/// Connections of batches: each is many transfers.
+const BATCH_CONNECTIONS: usize = 4;
+/// Transfers of a batch.
+const BATCH_TRANSFERS: usize = 1_000;
+
 /// Every scenario, in the order of `loadtest list`.
-pub static SCENARIOS: [Scenario; 13] = [
+pub static SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "ping1",
         about: "GET /plaintext on 1 connection, one after the other: the latency of an unloaded server",
@@ -238,6 +250,14 @@ pub static SCENARIOS: [Scenario; 13] = [
         work: Work::Transfer { hot: true, connections: TRANSFER_CONNECTIONS, tempo: Tempo::Closed },
     },
     Scenario {
+        name: "batch",
+        about: "POST of batches of 1,000 transfers between 1,000 accounts on 4 connections, each with a key of its own",
+        place: Place::Shared,
+        needs: Serves::Batches,
+        subjects: &["ringledger", "ringledger-epoll", "axum", "axum-lane"],
+        work: Work::Batch { connections: BATCH_CONNECTIONS, transfers: BATCH_TRANSFERS },
+    },
+    Scenario {
         name: "idle",
         about: "9,000 keep-alive connections that rest after one request: memory for each, and the first request \
                 after the rest",
@@ -275,6 +295,14 @@ impl Scenario {
     /// Whether the load has a length, so that `--duration` means something.
     pub const fn is_load(&self) -> bool {
         !matches!(self.work, Work::Idle | Work::Start)
+    }
+
+    /// Transfers that one request asks for, where requests do not count them.
+    pub const fn transfers_a_request(&self) -> Option<usize> {
+        match self.work {
+            Work::Batch { transfers, .. } => Some(transfers),
+            _ => None,
+        }
     }
 
     /// Whether all subjects are offered one rate, which is found first.
@@ -341,6 +369,8 @@ mod tests {
         assert!(!admits("transfer", "axum-bare"));
         assert!(!admits("start", "axum-bare"));
         assert!(admits("hot", "axum-lane"));
+        assert!(admits("batch", "axum-lane"));
+        assert!(!admits("batch", "axum-unordered"));
         assert!(!admits("read", "axum-inline"), "SQLite alone");
     }
 

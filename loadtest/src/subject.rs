@@ -37,8 +37,10 @@ pub enum Serves {
     OneReply,
     /// The routes that touch no ledger.
     Bench,
-    /// The ledger too.
+    /// The ledger too, one transfer at a time.
     Ledger,
+    /// Batches of transfers too.
+    Batches,
 }
 
 /// A binary of the workspace, named as its package.
@@ -74,7 +76,7 @@ pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "ringledger",
         about: "ringledger as shipped: hyper on one io_uring ring a core, a posting lane, a CPU pool",
-        serves: Serves::Ledger,
+        serves: Serves::Batches,
         only: None,
         program: Program::Ringledger,
         arguments: &["--io", "uring"],
@@ -83,7 +85,7 @@ pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "ringledger-spin",
         about: "ringledger with runtime.busy_poll = always, for cores of its own",
-        serves: Serves::Ledger,
+        serves: Serves::Batches,
         only: None,
         program: Program::Ringledger,
         arguments: &["--io", "uring"],
@@ -92,7 +94,7 @@ pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "ringledger-epoll",
         about: "ringledger on epoll, its fallback",
-        serves: Serves::Ledger,
+        serves: Serves::Batches,
         only: None,
         program: Program::Ringledger,
         arguments: &["--io", "epoll"],
@@ -101,7 +103,7 @@ pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "axum",
         about: "the baseline: Axum on tokio's multi-thread runtime with the usual layers, a transaction a request",
-        serves: Serves::Ledger,
+        serves: Serves::Batches,
         only: None,
         program: Program::AxumBaseline,
         arguments: &["--variant", "full"],
@@ -110,7 +112,7 @@ pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "axum-lane",
         about: "the baseline with ringledger's posting lane: what batching alone brings",
-        serves: Serves::Ledger,
+        serves: Serves::Batches,
         only: None,
         program: Program::AxumBaseline,
         arguments: &["--variant", "lane"],
@@ -128,7 +130,7 @@ pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "axum-blocking",
         about: "the baseline without its limit of CPU work: spawn_blocking alone, as many services use it",
-        serves: Serves::Ledger,
+        serves: Serves::Batches,
         only: None,
         program: Program::AxumBaseline,
         arguments: &["--variant", "full", "--cpu-permits", "0"],
@@ -137,7 +139,7 @@ pub static SUBJECTS: [Subject; 13] = [
     Subject {
         name: "axum-inline",
         about: "the baseline with its queries on the runtime's threads instead of blocking ones",
-        serves: Serves::Ledger,
+        serves: Serves::Batches,
         only: Some(Store::Sqlite),
         program: Program::AxumBaseline,
         arguments: &["--variant", "full", "--inline-reads"],

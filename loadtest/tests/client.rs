@@ -31,6 +31,7 @@ fn plan(address: SocketAddr, connections: usize, pace: Pace) -> Plan {
         pace,
         requests: Requests(vec![get("/", "test", &[])]),
         expected_status: 200,
+        failure_mark: None,
         timeout: 2_000 * MS,
         cores: Vec::new(),
         spin: false,
@@ -127,6 +128,26 @@ fn each_failure_is_counted_by_its_cause() {
             assert_eq!((seen.ok, seen.response_ns.len()), (0, 0), "script {index}");
         }
     }
+}
+
+#[test]
+fn a_reply_with_the_mark_of_a_failure_is_no_success() {
+    let bodies: [&[&[u8]]; 4] =
+        [&[b"all is well"], &[b"one failed"], &[b"one fai", b"led"], &[b"", b"failed!"]];
+    let address = {
+        let turn = AtomicU64::new(0);
+        serve(move |_, _| {
+            let turn = usize::try_from(turn.fetch_add(1, Ordering::Relaxed)).unwrap();
+            let body = bodies[turn % bodies.len()];
+            let length: usize = body.iter().map(|piece| piece.len()).sum();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+            Answer::Pieces([head].into_iter().chain(body.iter().map(|piece| piece.to_vec())).collect())
+        })
+    };
+    let plan = Plan { failure_mark: Some(b"failed"), ..plan(address, 1, CLOSED) };
+    let mut client = Client::connect(plan).unwrap();
+    let ok: Vec<_> = (0..8).map(|_| client.once()).map(|seen| (seen.ok, seen.errors.status)).collect();
+    assert_eq!(ok, [(1, 0), (0, 1), (0, 1), (0, 1)].repeat(2));
 }
 
 #[test]

@@ -116,6 +116,29 @@ fn several_scenarios_make_one_report() {
 }
 
 #[test]
+fn batches_are_counted_by_their_transfers() {
+    let (scratch, results) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let json = results.path().join("c.json");
+    let mut command =
+        loadtest(scratch.path(), "compare --scenario batch --rounds 1 --duration 500ms --no-build");
+    let output = command.arg("--json").arg(&json).output().unwrap();
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(output.status.success(), "build the subjects with `cargo build --workspace`:\n{stderr}");
+    assert!(stdout.contains("transfers/s"), "{stdout}");
+    let comparison: Comparison = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+    for name in ["ringledger", "ringledger-epoll", "axum", "axum-lane"] {
+        let metrics = &comparison.subjects[name];
+        assert!(metrics["errors"].hi < 1.0, "{name}: {:?}", comparison.warnings);
+        let (batches, transfers) = (metrics["achieved_rps"].median, metrics["transfers_per_s"].median);
+        assert!(
+            batches > 0.0 && (transfers / batches - 1_000.0).abs() < 1e-6,
+            "{name}: {transfers} {batches}"
+        );
+    }
+    expect_nothing_left(scratch.path());
+}
+
+#[test]
 fn an_interrupt_ends_the_subjects_too() {
     let scratch = TempDir::new().unwrap();
     interrupt(scratch.path(), "compare --scenario plaintext --subjects ringledger");
@@ -180,7 +203,11 @@ fn what_cannot_be_compared_is_refused_with_2() {
     for (arguments, reason) in [
         ("compare --scenario hot --rate 100", "none of these scenarios has a rate"),
         ("compare --scenario transfer --subjects ringledger,floor", "floor cannot take part in transfer"),
-        ("compare --scenario batch", "no scenario is called \"batch\""),
+        ("compare --scenario batches", "no scenario is called \"batches\""),
+        (
+            "compare --scenario batch --store postgres --subjects axum-unordered",
+            "axum-unordered cannot take part in batch",
+        ),
     ] {
         let output = loadtest(scratch.path(), arguments).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

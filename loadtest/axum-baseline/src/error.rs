@@ -8,9 +8,10 @@ use axum::body::Body;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
-use ringledger::models::posting::{Rejection, Side};
+use ringledger::models::posting::{Refusal, Rejection, Side};
 use ringledger::services::{LaneError, ServiceError};
 use ringledger::store::StoreError;
+use serde_json::value::RawValue;
 
 use crate::problem::{Flaw, Problem};
 
@@ -62,9 +63,9 @@ pub(crate) enum AppError {
     /// The key stands for something else.
     #[error("key reused")]
     IdempotencyKeyReused,
-    /// The code is not in ISO 4217.
+    /// The code is not in ISO 4217; with the pointer to it.
     #[error("unknown currency")]
-    CurrencyUnknown,
+    CurrencyUnknown(String),
     /// The owner of an account to be does not exist.
     #[error("no such owner")]
     UserNotFound,
@@ -73,6 +74,16 @@ pub(crate) enum AppError {
     Rejected {
         /// Why.
         rejection: Rejection,
+        /// The request that was first told so.
+        request_id: Box<str>,
+        /// Whether that was an earlier one.
+        replayed: bool,
+    },
+    /// A transfer of an atomic batch was refused, so none was made.
+    #[error("batch refused")]
+    BatchRefused {
+        /// What became of each.
+        results: Box<RawValue>,
         /// The request that was first told so.
         request_id: Box<str>,
         /// Whether that was an earlier one.
@@ -100,16 +111,37 @@ impl AppError {
     pub(crate) fn problem(self) -> Problem {
         let (status, code, title) = self.row();
         let detail = self.detail();
-        let (errors, first_told) = match self {
-            Self::Invalid(flaws) => (flaws, None),
-            Self::CurrencyUnknown => {
-                (vec![Flaw::member("currency", "must be an ISO 4217 code such as EUR")], None)
+        let mut problem =
+            Problem { status, code, title, detail, errors: Vec::new(), first_told: None, results: None };
+        match self {
+            Self::Invalid(flaws) => problem.errors = flaws,
+            Self::CurrencyUnknown(pointer) => {
+                problem.errors =
+                    vec![Flaw { pointer, detail: "must be an ISO 4217 code such as EUR".into() }];
             }
-            Self::UserNotFound => (vec![Flaw::member("owner", "must be the id or the name of a user")], None),
-            Self::Rejected { request_id, .. } => (Vec::new(), Some(request_id)),
-            _ => (Vec::new(), None),
-        };
-        Problem { status, code, title, detail, errors, first_told }
+            Self::UserNotFound => {
+                problem.errors = vec![Flaw::member("owner", "must be the id or the name of a user")];
+            }
+            Self::Rejected { request_id, .. } => problem.first_told = Some(request_id),
+            Self::BatchRefused { results, request_id, .. } => {
+                (problem.results, problem.first_told) = (Some(results), Some(request_id));
+            }
+            _ => {}
+        }
+        problem
+    }
+
+    /// The same error about a part of the body.
+    pub(crate) fn within(self, pointer: &str) -> Self {
+        let at = |inner: &str| format!("{pointer}{inner}");
+        match self {
+            Self::Invalid(flaws) => {
+                let flaw = |Flaw { pointer, detail }| Flaw { pointer: at(&pointer), detail };
+                Self::Invalid(flaws.into_iter().map(flaw).collect())
+            }
+            Self::CurrencyUnknown(inner) => Self::CurrencyUnknown(at(&inner)),
+            other => other,
+        }
     }
 
     /// Status, code and title of each.
@@ -129,8 +161,9 @@ impl AppError {
             Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type"),
             Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid_request", "Invalid request"),
             Self::IdempotencyKeyReused => (S::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key reused"),
-            Self::CurrencyUnknown => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
+            Self::CurrencyUnknown(_) => (S::UNPROCESSABLE_ENTITY, "currency_unknown", "Unknown currency"),
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
+            Self::BatchRefused { .. } => (S::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -152,11 +185,12 @@ impl AppError {
             Self::NotFound => "There is no such resource.",
             Self::MethodNotAllowed => "The resource does not know this method; see Allow.",
             Self::UsernameTaken => "The username belongs to somebody.",
-            Self::PayloadTooLarge => "The body is longer than 65536 bytes.",
+            Self::PayloadTooLarge => "The body is longer than this route takes.",
             Self::UnsupportedMediaType => "Send the body as application/json.",
             Self::Invalid(_) => "The request is not valid; see errors.",
             Self::IdempotencyKeyReused => "The key was used for another request within the last 24 hours.",
-            Self::CurrencyUnknown => "The currency is not an ISO 4217 code such as EUR.",
+            Self::BatchRefused { .. } => "A transfer was refused, so none was made; see results.",
+            Self::CurrencyUnknown(_) => "The currency is not an ISO 4217 code such as EUR.",
             Self::UserNotFound => "The owner is no user of this ledger.",
             Self::DeadlinePassed => {
                 "It took too long and is not known to be applied; send it again with its key."
@@ -181,7 +215,9 @@ impl AppError {
             Self::Unauthenticated { presented: false } | Self::WrongCredentials => {
                 Some((WWW_AUTHENTICATE, value("Bearer")))
             }
-            Self::Rejected { replayed: true, .. } => Some((IDEMPOTENCY_REPLAYED, value("true"))),
+            Self::Rejected { replayed: true, .. } | Self::BatchRefused { replayed: true, .. } => {
+                Some((IDEMPOTENCY_REPLAYED, value("true")))
+            }
             _ if status == StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, value("1"))),
             _ => None,
         }
@@ -205,6 +241,27 @@ impl IntoResponse for AppError {
         response.headers_mut().extend(field);
         response.extensions_mut().insert(self.problem());
         response
+    }
+}
+
+/// What is told of a batch's transfer that was refused.
+pub(crate) fn refusal(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Rejected(rejection) => {
+            let (rejection, request_id) = (*rejection, Box::default());
+            let problem = AppError::Rejected { rejection, request_id, replayed: false }.problem();
+            Problem { first_told: None, ..problem }
+        }
+        Refusal::Forbidden => AppError::Forbidden("The debit account belongs to another user.").problem(),
+        Refusal::Aborted => Problem {
+            status: StatusCode::FAILED_DEPENDENCY,
+            code: "batch_aborted",
+            title: "Batch aborted",
+            detail: "The batch is atomic, and another of its transfers was refused.".into(),
+            errors: Vec::new(),
+            first_told: None,
+            results: None,
+        },
     }
 }
 

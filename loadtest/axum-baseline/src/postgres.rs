@@ -82,6 +82,9 @@ impl PostgresPool {
         let session = Session(Some(self.client().await?));
         let posted = match (self.order, &command) {
             (Order::Rows, Command::Transfer(request)) => post_unordered(&session, &command, request).await,
+            (Order::Rows, Command::Batch(_)) => {
+                Err(AppError::NotImplemented("This variant makes one transfer at a time."))
+            }
             (Order::Rows | Order::Total, _) => post(&session, &command).await,
         };
         session.give_back();

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::error::AppError;
 use crate::layers::X_REQUEST_ID;
@@ -49,6 +50,8 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<Flaw>,
     /// The request that was first told so, if it was another one.
     pub(crate) first_told: Option<Box<str>>,
+    /// What became of each transfer of a refused batch.
+    pub(crate) results: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -61,9 +64,17 @@ struct Document<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Flaw],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    results: Option<&'a RawValue>,
 }
 
 impl Problem {
+    /// The document of a request with this id, to stand inside another one.
+    pub(crate) fn to_raw(&self, request_id: &str) -> Result<Box<RawValue>, AppError> {
+        serde_json::from_slice(&self.document(request_id))
+            .map_err(|error| AppError::Internal(format!("a problem: {error}")))
+    }
+
     fn document(&self, request_id: &str) -> Vec<u8> {
         let request_id = self.first_told.as_deref().unwrap_or(request_id);
         let is_uuid = request_id.parse::<ringledger::models::TransferId>().is_ok();
@@ -76,6 +87,7 @@ impl Problem {
             instance: format!("{namespace}:{request_id}"),
             code: self.code,
             errors: &self.errors,
+            results: self.results.as_deref(),
         };
         // Strings and a number: encoding these cannot fail.
         serde_json::to_vec(&document).unwrap_or_default()

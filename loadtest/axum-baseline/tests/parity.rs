@@ -7,7 +7,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::party::{Case, Party, compare, euros, get, post, transfer};
+use support::party::{Case, Party, batch, compare, euros, get, post, transfer};
 use support::{PASSWORD, Server, Store};
 
 fn both(store: Store) -> (Party, Party) {
@@ -185,7 +185,6 @@ fn transfers_of((mut axum, mut ringledger): (Party, Party)) {
         with("description", json!("")),
         with("reference", json!("x".repeat(129))),
         with("timeout_seconds", json!(5)),
-        with("pending", json!(true)),
         with("nope", json!(1)),
         with("metadata", json!([1])),
         with("metadata", json!({"long": "x".repeat(4_096)})),
@@ -229,6 +228,81 @@ fn transfers_of((mut axum, mut ringledger): (Party, Party)) {
         get("/api/v1/accounts/{a}").by("alice"),
         get("/api/v1/accounts/{b}").by("bob"),
         get("/api/v1/transfers/{funding}").by("alice"),
+    ]);
+    compare(&cases, &mut axum, &mut ringledger);
+    for party in [&axum, &ringledger] {
+        party.server.command(&["verify"]);
+    }
+}
+
+#[test]
+fn batches() {
+    batches_of(both(Store::Sqlite));
+}
+
+#[test]
+fn batches_on_postgres() {
+    batches_of(both(Store::Postgres));
+}
+
+#[test]
+fn batches_through_the_posting_lane() {
+    let axum = Server::axum(Store::Sqlite, &["--variant", "lane"]);
+    batches_of((Party::new(axum), Party::new(Server::ringledger(Store::Sqlite))));
+}
+
+fn batches_of((mut axum, mut ringledger): (Party, Party)) {
+    compare(&world(), &mut axum, &mut ringledger);
+    let with = |name: &str, value: Value| {
+        let mut body = euros("{a}", "{b}", 1);
+        body[name] = value;
+        body
+    };
+    let good = || euros("{a}", "{b}", 1);
+    let of = |items: &[Value]| json!({"transfers": items});
+    let flawed = [
+        of(&[]),
+        of(&vec![json!({}); 8_193]),
+        of(&[good(), with("amount", json!(0))]),
+        of(&[good(), with("currency", json!("XXL"))]),
+        of(&[good(), with("description", json!("")), with("reference", json!(""))]),
+        of(&[good(), with("timeout_seconds", json!(5))]),
+        of(&[good(), with("nope", json!(1))]),
+        of(&[json!(7)]),
+        json!({"transfers": 7}),
+        json!({"transfers": [good()], "atomic": 1}),
+        json!({"atomic": true}),
+        json!([]),
+    ];
+    let mixed = [good(), euros("{a}", "{a}", 1), euros("{nobody}", "{a}", 1), euros("{a}", "{d}", 1), good()];
+    let decided = [
+        ("one", of(&[with("metadata", json!({"z": 1, "a": [2]}))])),
+        ("some", of(&mixed)),
+        ("all", json!({"transfers": mixed, "atomic": true})),
+        ("too-much", of(&[euros("{a}", "{b}", 999), euros("{a}", "{b}", 990), euros("{a}", "{b}", 1)])),
+        ("none", json!({"transfers": [good(), good()], "atomic": true})),
+    ];
+    let mut cases: Vec<_> =
+        flawed.iter().enumerate().map(|(n, body)| batch(&format!("flawed-{n}"), body)).collect();
+    for (key, body) in &decided {
+        // The second is a replay.
+        cases.extend([batch(key, body), batch(key, body)]);
+    }
+    let long = of(&vec![with("description", json!("x".repeat(200))); 300]);
+    assert!(long.to_string().len() > 65_536);
+    cases.extend([
+        batch("one", &of(&[good()])),
+        transfer("one", &good()),
+        batch("by-alice", &of(&mixed)).by("alice"),
+        batch("by-bob", &of(&mixed)).by("bob"),
+        batch("by-bob-all", &json!({"transfers": mixed, "atomic": true})).by("bob"),
+        batch("longer-than-other-bodies", &long),
+        post("/api/v1/transfers/batch", &of(&[good()]).to_string()).by("alice"),
+        batch("type", &of(&[good()])).field("content-type", "text/plain"),
+        Case { body: Some(" ".repeat(4 * 1024 * 1024 + 1)), ..batch("large", &json!(null)) },
+        get("/api/v1/transfers/batch").by("alice"),
+        get("/api/v1/accounts/{a}").by("alice"),
+        get("/api/v1/accounts/{b}").by("bob"),
     ]);
     compare(&cases, &mut axum, &mut ringledger);
     for party in [&axum, &ringledger] {

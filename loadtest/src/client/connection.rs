@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
 use super::reply::Reader;
+use crate::plan::Plan;
 
 /// A request whose reply has not come. Moments are nanoseconds since the run began.
 #[derive(Debug, Clone, Copy)]
@@ -46,16 +46,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Opens a socket and waits for it, at most for `patience`.
-    pub(super) fn open(address: SocketAddr, patience: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+    /// Opens a socket and waits for it, at most for the plan's timeout.
+    pub(super) fn open(plan: &Plan) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&plan.address, plan.timeout)?;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream: Some(stream),
             stage: Stage::Open,
             under_way: VecDeque::new(),
-            reader: Reader::default(),
+            reader: Reader::new(plan.failure_mark),
             unsent: Vec::new(),
             watched: EventFlags::empty(),
             generation: 0,
@@ -83,7 +83,7 @@ impl Connection {
     pub(super) fn close(&mut self) {
         self.stream = None;
         self.under_way.clear();
-        self.reader = Reader::default();
+        self.reader = self.reader.afresh();
         self.unsent.clear();
         self.watched = EventFlags::empty();
         self.generation = self.generation.wrapping_add(1);

@@ -9,6 +9,7 @@
 mod connection;
 mod feed;
 mod keys;
+mod mark;
 mod outbox;
 mod reply;
 mod schedule;

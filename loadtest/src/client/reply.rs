@@ -3,6 +3,8 @@
 
 use memchr::{memchr, memmem};
 
+use super::mark::Mark;
+
 /// Length of a head, of a chunk's size line or of a trailer line, in bytes. Bounds what a server that never ends
 /// one makes the client hold.
 const LINE_BOUND: usize = 64 * 1024;
@@ -13,6 +15,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// The server ends the connection after it.
     pub(super) close: bool,
+    /// The reader's mark stands in its body.
+    pub(super) marked: bool,
 }
 
 /// What came is not a reply that this reader knows.
@@ -26,6 +30,8 @@ pub(super) struct Reader {
     reply: Option<Reply>,
     /// The begin of a head or line whose end has not come; empty as a rule.
     partial: Vec<u8>,
+    /// What is looked for in bodies.
+    mark: Option<Mark>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +51,16 @@ enum State {
 }
 
 impl Reader {
+    /// One that looks for a mark in bodies.
+    pub(super) fn new(mark: Option<&'static [u8]>) -> Self {
+        Self { mark: mark.map(Mark::new), ..Self::default() }
+    }
+
+    /// For another connection.
+    pub(super) fn afresh(&self) -> Self {
+        Self { mark: self.mark.as_ref().map(Mark::afresh), ..Self::default() }
+    }
+
     /// Takes the bytes of one reply off the front of `bytes`; none when its end has not come, and then all of
     /// them. `head_only` says that the request was a HEAD.
     pub(super) fn read(&mut self, bytes: &mut &[u8], head_only: bool) -> Result<Option<Reply>, Malformed> {
@@ -58,6 +74,7 @@ impl Reader {
                 State::ChunkSize => self.chunk_size(bytes)?,
                 State::Trailer => self.trailer(bytes)?,
                 State::UntilClose => {
+                    self.look(bytes);
                     *bytes = &[];
                     false
                 }
@@ -83,14 +100,15 @@ impl Reader {
         if (100..200).contains(&head.status) && head.status != 101 {
             return Ok(false);
         }
-        self.reply = Some(Reply { status: head.status, close: head.close });
+        self.mark = self.mark.as_ref().map(Mark::afresh);
+        self.reply = Some(Reply { status: head.status, close: head.close, marked: false });
         self.state = match head {
             _ if head_only || matches!(head.status, 101 | 204 | 304) => return Ok(true),
             Head { chunked: true, .. } => State::ChunkSize,
             Head { length: Some(0), .. } => return Ok(true),
             Head { length: Some(left), .. } => State::Body { left },
             Head { length: None, .. } => {
-                self.reply = Some(Reply { status: head.status, close: true });
+                self.reply = Some(Reply { status: head.status, close: true, marked: false });
                 State::UntilClose
             }
         };
@@ -100,10 +118,18 @@ impl Reader {
     /// Skips up to `left` bytes; at their end comes the state `then`, or the end of the reply.
     fn skip(&mut self, bytes: &mut &[u8], left: u64, then: Option<State>, rest: fn(u64) -> State) -> bool {
         let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        self.look(&bytes[..here]);
         *bytes = &bytes[here..];
         let left = left - here as u64;
         self.state = if left == 0 { then.unwrap_or_default() } else { rest(left) };
         left == 0 && then.is_none()
+    }
+
+    /// Notes it if the mark is in this piece of a body.
+    fn look(&mut self, piece: &[u8]) {
+        if let (Some(mark), Some(reply)) = (&mut self.mark, &mut self.reply) {
+            reply.marked |= mark.is_in(piece);
+        }
     }
 
     fn chunk_size(&mut self, bytes: &mut &[u8]) -> Result<bool, Malformed> {

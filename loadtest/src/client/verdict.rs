@@ -64,6 +64,7 @@ mod tests {
             pace,
             requests: Requests(Vec::new()),
             expected_status: 200,
+            failure_mark: None,
             timeout: Duration::from_secs(1),
             cores: Vec::new(),
             spin: false,

@@ -70,7 +70,7 @@ impl Worker {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|error| ClientError::Poll(error.into()))?;
         let mut connections = Vec::with_capacity(count);
         for index in 0..count {
-            let mut connection = Connection::open(plan.address, plan.timeout)
+            let mut connection = Connection::open(plan)
                 .map_err(|source| ClientError::Connect { address: plan.address, source })?;
             connection.watch(&epoll, index).map_err(ClientError::Poll)?;
             connections.push(connection);
@@ -359,7 +359,7 @@ impl Worker {
 }
 
 fn note(tally: &mut Tally, reply: Reply, request: UnderWay, expected_status: u16, now_ns: u64) {
-    if reply.status == expected_status {
+    if reply.status == expected_status && !reply.marked {
         tally.succeed(request.due_ns, request.sent_ns, now_ns);
     } else {
         tally.fail(|errors| &mut errors.status, 1, now_ns);

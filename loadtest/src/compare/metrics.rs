@@ -72,6 +72,12 @@ pub(super) fn rate_per_s(seen: &Seen) -> f64 {
     count(seen.ok) / seen.elapsed.as_secs_f64().max(f64::EPSILON)
 }
 
+/// Adds the rate of transfers, where each request asks for several.
+pub(super) fn count_transfers(values: &mut Values, seen: &Seen, a_request: usize) {
+    let rate = rate_per_s(seen) * count(a_request as u64);
+    values.insert("transfers_per_s".to_owned(), rate);
+}
+
 /// All successes, those of the work beside it included.
 pub(super) fn replies(main: &Seen, beside: Option<&Seen>) -> u64 {
     main.ok + beside.map_or(0, |heavy| heavy.ok)
@@ -95,6 +101,7 @@ const fn count(number: u64) -> f64 {
 pub(super) fn progress(round: usize, rounds: usize, subject: &str, values: &Values) -> String {
     let shown = [
         ("achieved_rps", "requests/s"),
+        ("transfers_per_s", "transfers/s"),
         ("response_us.p99", "us p99"),
         ("heavy_rps", "heavy/s"),
         ("start_ms", "ms to start"),
@@ -163,6 +170,14 @@ pub(super) mod tests {
         assert!(!values.contains_key("response_us.p99"));
         assert!(!values.contains_key("pacer_late_us.p99"));
         assert!(!values.contains_key("database.cpu_us_per_request"), "no database of its own");
+    }
+
+    #[test]
+    fn batches_tell_their_transfers() {
+        let seen = seen([20_000; 100]);
+        let mut values = values(&seen, None, &USED);
+        count_transfers(&mut values, &seen, 1_000);
+        assert_eq!((values["achieved_rps"], values["transfers_per_s"]), (50.0, 50_000.0));
     }
 
     #[test]

@@ -38,6 +38,7 @@ static GROUPS: [(&str, &[Metric]); 4] = [
         "Rate and response time (microseconds)",
         &[
             metric("achieved_rps", "requests/s", Better::Higher, 0),
+            metric("transfers_per_s", "transfers/s", Better::Higher, 0),
             metric("heavy_rps", "heavy/s", Better::Higher, 1),
             metric("response_us.p50", "p50", Better::Lower, 0),
             metric("response_us.p99", "p99", Better::Lower, 0),

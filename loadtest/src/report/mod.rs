@@ -193,6 +193,7 @@ pub(crate) mod tests {
             pace: Pace::Closed { depth: 1 },
             requests: crate::plan::Requests(Vec::new()),
             expected_status: 200,
+            failure_mark: None,
             timeout: Duration::from_secs(1),
             cores: Vec::new(),
             spin: false,

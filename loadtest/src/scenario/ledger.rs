@@ -21,9 +21,27 @@ const SHOWN_BYTES: usize = 300;
 /// An account without a lower bound, so that no transfer is refused.
 const ACCOUNT: &str = r#"{"currency":"EUR","min_balance":null}"#;
 
+/// Batches that differ, so that no account is always the first. A thread of the client keeps them all, 180 KiB each.
+const BATCHES: usize = 8;
+/// What the choice of their accounts begins with, so that all subjects are asked for the same.
+const SEED: u64 = 1;
+
+/// What stands in the reply to a batch if one of its transfers was refused.
+pub(super) const PROBLEM: &[u8] = br#""problem":"#;
+
 #[derive(Deserialize)]
 struct Account {
     id: String,
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    results: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    status: u16,
 }
 
 /// GET of each of the accounts, which are made first.
@@ -53,11 +71,57 @@ pub(super) fn transfers(
 }
 
 fn transfer(token: &str, debit: &str, credit: &str) -> Template {
+    post(token, "/api/v1/transfers", &order(debit, credit))
+}
+
+fn order(debit: &str, credit: &str) -> String {
+    format!(r#"{{"debit_account":"{debit}","credit_account":"{credit}","amount":1,"currency":"EUR"}}"#)
+}
+
+/// A request that changes the ledger, with a key of its own.
+fn post(token: &str, path: &str, body: &str) -> Template {
     let bearer = format!("Bearer {token}");
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
-    let body =
-        format!(r#"{{"debit_account":"{debit}","credit_account":"{credit}","amount":1,"currency":"EUR"}}"#);
-    requests::post("/api/v1/transfers", "localhost", &headers, body.as_bytes(), Some("Idempotency-Key"))
+    requests::post(path, "localhost", &headers, body.as_bytes(), Some("Idempotency-Key"))
+}
+
+/// POST of batches of `size` transfers, each from any of the accounts, which are made first, to any other. The subject
+/// has answered one of them as it must.
+pub(super) fn batches(
+    running: &Running,
+    site: &Site<'_>,
+    size: usize,
+) -> Result<Vec<Template>, ScenarioError> {
+    let token = operator_token(site)?;
+    let accounts = open_accounts(running, &token, ACCOUNTS)?;
+    let mut rng = fastrand::Rng::with_seed(SEED);
+    let batches: Vec<_> = (0..BATCHES).map(|_| batch(&token, &accounts, size, &mut rng)).collect();
+    batches.iter().take(1).try_for_each(|first| check_batch(running, first, size))?;
+    Ok(batches)
+}
+
+fn batch(token: &str, accounts: &[String], size: usize, rng: &mut fastrand::Rng) -> Template {
+    let items = (0..size).map(|_| {
+        let debit = rng.usize(..accounts.len());
+        let credit = (debit + rng.usize(1..accounts.len())) % accounts.len();
+        order(&accounts[debit], &accounts[credit])
+    });
+    let body = format!(r#"{{"transfers":[{}]}}"#, items.collect::<Vec<_>>().join(","));
+    post(token, "/api/v1/transfers/batch", &body)
+}
+
+/// The load looks at a reply's status and for [`PROBLEM`] alone; this looks at each result.
+fn check_batch(running: &Running, batch: &Template, size: usize) -> Result<(), ScenarioError> {
+    let name = running.subject.name;
+    let reply = Wire::connect(running.address)
+        .and_then(|mut wire| wire.ask(&batch.bytes))
+        .map_err(|source| ScenarioError::Io { name, source })?;
+    let made = serde_json::from_slice::<Batch>(&reply.body)
+        .is_ok_and(|made| made.results.len() == size && made.results.iter().all(|item| item.status == 201));
+    if reply.status == 200 && made {
+        return Ok(());
+    }
+    Err(wrong_reply(running, "POST /api/v1/transfers/batch".to_owned(), &reply))
 }
 
 /// Opens accounts on several connections and returns their ids.

@@ -55,6 +55,7 @@ pub fn prepare(
         pace: Pace::Closed { depth },
         requests: Requests(requests),
         expected_status: 200,
+        failure_mark: None,
         timeout: TIMEOUT,
         cores: cores.client.clone(),
         // As wrk and real callers, which sleep until their reply comes; a schedule alone is worth a core.
@@ -77,6 +78,10 @@ pub fn prepare(
         Work::Transfer { hot, connections, tempo: _ } => {
             let plan = closed(ledger::transfers(running, site, hot)?, connections, 1);
             Plan { expected_status: 201, ..at_rate(plan, rate_per_s) }
+        }
+        Work::Batch { connections, transfers } => {
+            let requests = ledger::batches(running, site, transfers)?;
+            Plan { failure_mark: Some(ledger::PROBLEM), ..closed(requests, connections, 1) }
         }
         Work::Idle | Work::Start => unreachable!("{} is no load", scenario.name),
     };

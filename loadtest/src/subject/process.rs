@@ -172,7 +172,7 @@ impl Running {
     }
 
     fn is_ready(&self) -> bool {
-        let path = if self.subject.serves == Serves::Ledger { "/ready" } else { "/plaintext" };
+        let path = if self.subject.serves >= Serves::Ledger { "/ready" } else { "/plaintext" };
         let asked =
             Wire::connect(self.address).and_then(|mut wire| wire.ask(&request("GET", path, None, "")));
         asked.is_ok_and(|reply| reply.status == 200)

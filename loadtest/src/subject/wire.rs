@@ -8,8 +8,11 @@ use std::time::Duration;
 /// Longest wait for a connection, a write or a read: what a server that hangs costs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Longest reply that is taken; those that are asked for have less than 1 KiB.
-const MAX_REPLY_BYTES: usize = 64 * 1024;
+/// Longest reply that is taken; that to a batch of 1,000 transfers has 400 KiB.
+const MAX_REPLY_BYTES: usize = 1024 * 1024;
+
+/// Bytes that are received at once.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// A connection that carries one request after the other.
 #[derive(Debug)]
@@ -53,7 +56,7 @@ impl Wire {
         self.stream.write_all(request)?;
         self.received.clear();
         loop {
-            let mut piece = [0; 4096];
+            let mut piece = [0; PIECE_BYTES];
             let count = self.stream.read(&mut piece)?;
             if count == 0 || self.received.len() > MAX_REPLY_BYTES {
                 return Err(malformed(&self.received));

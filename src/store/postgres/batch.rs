@@ -18,7 +18,6 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-pub(super) use self::load::PREPARE;
 use super::{Warned, detail};
 use crate::models::posting::{Command, Journal, Outcome};
 use crate::models::{IdempotencyKey, Timestamp, UserId};

@@ -154,7 +154,6 @@ impl Writer {
         Server::of(&client).await?;
         client.batch_execute(&guards(options.commit_timeout)).await?;
         client.batch_execute(SESSION).await?;
-        client.batch_execute(batch::PREPARE).await?;
         tracing::info!(%place, "the posting lane is connected");
         Ok(Session { client, memory: Memory::new(warned) })
     }

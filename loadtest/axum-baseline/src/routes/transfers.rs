@@ -41,7 +41,7 @@ pub(super) struct Order {
 
 /// A transfer as replies show one.
 #[derive(Serialize)]
-struct TransferView<'a> {
+pub(super) struct TransferView<'a> {
     id: TransferId,
     seq: u64,
     status: &'static str,
@@ -60,7 +60,7 @@ struct TransferView<'a> {
 }
 
 impl<'a> TransferView<'a> {
-    fn of(transfer: &'a Transfer) -> Result<Self, AppError> {
+    pub(super) fn of(transfer: &'a Transfer) -> Result<Self, AppError> {
         let terms = &transfer.terms;
         let metadata = terms.metadata.as_deref().map(serde_json::from_str).transpose();
         Ok(Self {
@@ -138,7 +138,7 @@ pub(super) async fn read(
 }
 
 /// Every flaw of an order at once, then the currency, which has a code of its own.
-fn checked(order: Order) -> Result<Terms, AppError> {
+pub(super) fn checked(order: Order) -> Result<Terms, AppError> {
     let mut flaws = Vec::new();
     let description = parsed(&mut flaws, "description", order.description);
     let reference = parsed(&mut flaws, "reference", order.reference);
@@ -161,7 +161,7 @@ fn checked(order: Order) -> Result<Terms, AppError> {
     if pending {
         return Err(AppError::NotImplemented("Pending transfers are not built yet."));
     }
-    let currency = Currencies::default().known(&order.currency).map_err(|_| AppError::CurrencyUnknown)?;
+    let currency = Currencies::default().known(&order.currency).map_err(|_| AppError::CurrencyUnknown("/currency".into()))?;
     let Order { debit_account, credit_account, amount, .. } = order;
     Ok(Terms { debit_account, credit_account, amount, currency, description, metadata, reference })
 }

@@ -33,6 +33,11 @@ pub(crate) fn transfer(key: &str, body: &Value) -> Case {
     post("/api/v1/transfers", &body.to_string()).by("operator").field("idempotency-key", key)
 }
 
+/// A POST of a batch by the operator with a key.
+pub(crate) fn batch(key: &str, body: &Value) -> Case {
+    post("/api/v1/transfers/batch", &body.to_string()).by("operator").field("idempotency-key", key)
+}
+
 /// The body of a transfer in EUR.
 pub(crate) fn euros(debit: &str, credit: &str, amount: i64) -> Value {
     json!({"debit_account": debit, "credit_account": credit, "amount": amount, "currency": "EUR"})

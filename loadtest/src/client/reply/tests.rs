@@ -75,14 +75,14 @@ fn a_reply_that_has_not_ended_is_none() {
 fn a_reply_to_head_has_no_body() {
     let mut bytes: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
     let reply = Reader::default().read(&mut bytes, true);
-    assert_eq!(reply, Ok(Some(Reply { status: 200, close: false })));
+    assert_eq!(reply, Ok(Some(Reply { status: 200, close: false, marked: false })));
 }
 
 #[test]
 fn the_end_of_a_connection_is_announced() {
     let mut bytes: &[u8] = b"HTTP/1.1 503 No\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n";
     let reply = Reader::default().read(&mut bytes, false);
-    assert_eq!(reply, Ok(Some(Reply { status: 503, close: true })));
+    assert_eq!(reply, Ok(Some(Reply { status: 503, close: true, marked: false })));
 }
 
 #[test]

@@ -4,8 +4,9 @@ use super::number::{NONE, number, time_us};
 use crate::comparison::Interval;
 
 /// What is shown first, in this order. A metric that belongs to no head of [`DETAILS`] follows them.
-const MAIN: [(&str, &str); 17] = [
+const MAIN: [(&str, &str); 18] = [
     ("achieved_rps", "Successes a second"),
+    ("transfers_per_s", "Transfers a second"),
     ("heavy_rps", "Heavy requests a second"),
     ("response_us.p50", "Response time, median"),
     ("response_us.p99", "Response time, 99th percentile"),
@@ -144,7 +145,7 @@ impl Metric<'_> {
         match () {
             () if has("us") => Unit::Us,
             () if has("ms") => Unit::Ms,
-            () if has("rps") => Unit::PerSecond,
+            () if has("rps") || self.0.ends_with("_per_s") => Unit::PerSecond,
             () if has("mib") => Unit::Mib,
             () if has("kib") => Unit::Kib,
             () if has("bytes") => Unit::Bytes,
@@ -155,9 +156,9 @@ impl Metric<'_> {
     fn kind(self) -> Kind {
         match self.unit() {
             _ if self.0 == "ok" => Kind::Rate,
+            Unit::PerSecond => Kind::Rate,
             _ if self.0.contains("_per_") => Kind::Cost,
             Unit::Us | Unit::Ms => Kind::Wait,
-            Unit::PerSecond => Kind::Rate,
             Unit::Mib | Unit::Kib | Unit::Bytes | Unit::None => Kind::Cost,
         }
     }
@@ -204,6 +205,7 @@ mod tests {
             ("response_us.p50", 1.123, Verdict::Worse, "12 % longer"),
             ("achieved_rps", 0.4, Verdict::Worse, "40 % as many"),
             ("achieved_rps", 2.5, Verdict::Better, "2.5 times as many"),
+            ("transfers_per_s", 0.4, Verdict::Worse, "40 % as many"),
             ("server.cpu_us_per_request", 2.04, Verdict::Worse, "2.0 times as much"),
             ("server.rss_mib", 0.9, Verdict::Better, "10 % less"),
         ];
@@ -230,6 +232,7 @@ mod tests {
             ("server.cpu_us_per_request", 6.4, "6.40\u{a0}µs"),
             ("start_ms", 12.0, "12.0\u{a0}ms"),
             ("achieved_rps", 123_456.0, "123,456/s"),
+            ("transfers_per_s", 40_000.0, "40,000/s"),
             ("server.rss_mib", 30.0, "30.0\u{a0}MiB"),
             ("server.syscalls_per_request", 0.05, "0.050"),
             ("server.idle_bytes_per_connection", 1_520.4, "1,520\u{a0}B"),

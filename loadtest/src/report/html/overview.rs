@@ -9,7 +9,7 @@ use super::table::{main_metrics, ratio};
 use crate::comparison::Comparison;
 
 /// What each scenario is about: the metrics that are drawn of it, the headline first.
-const ABOUT: [(&str, [&str; 3]); 13] = [
+const ABOUT: [(&str, [&str; 3]); 14] = [
     ("ping1", ["response_us.p50", "response_us.p99", "server.cpu_us_per_request"]),
     ("plaintext", ["server.cpu_us_per_request", "server.syscalls_per_request", "achieved_rps"]),
     ("pipelined", ["achieved_rps", "server.cpu_us_per_request", "server.syscalls_per_request"]),
@@ -21,6 +21,7 @@ const ABOUT: [(&str, [&str; 3]); 13] = [
     ("transfer-64", ["achieved_rps", "response_us.p99", "server.cpu_us_per_request"]),
     ("transfer-rate", ["response_us.p99", "response_us.p50", "server.cpu_us_per_request"]),
     ("hot", ["achieved_rps", "response_us.p99", "server.cpu_us_per_request"]),
+    ("batch", ["transfers_per_s", "response_us.p50", "server.cpu_us_per_request"]),
     ("idle", ["server.idle_bytes_per_connection", "wake_us.p50", "awake_us.p50"]),
     ("start", ["start_ms", "restart_ms", "server.rss_mib"]),
 ];

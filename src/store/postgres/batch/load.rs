@@ -16,17 +16,14 @@ use crate::store::columns::{account_columns, user_columns};
 use crate::store::postgres::convert::unsigned;
 use crate::store::postgres::rows;
 
-/// Makes [`BEGIN`]'s statement known to a session, so that it is not planned for each batch.
-pub(in crate::store::postgres) const PREPARE: &str =
-    "prepare lock_head as select from head where id = 1 for update";
-
 /// Opens a transaction and takes the lock. Each statement of one message has a snapshot of its own, so the lock is waited
 /// for in one and what its last holder committed is read in the next.
 ///
 /// The time limits that a batch must not have are lifted first: a statement that is cancelled while its commit waits for
 /// a standby ends in success on this side alone.
 const BEGIN: &str =
-    "begin isolation level read committed; set local statement_timeout = 0; execute lock_head";
+    "begin isolation level read committed; set local statement_timeout = 0; \
+    select from head where id = 1 for update";
 
 /// Everything but users in one statement, since each has the server answer, and this side wake, by itself: three kinds
 /// of rows, whose columns stand side by side.
