@@ -70,7 +70,7 @@ impl<'a> From<&'a Transfer> for TransferView<'a> {
 /// POST `/api/v1/transfers`
 pub(super) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let asked = asked(&user, &call)?;
-    let order = order::checked(call.body.json::<OrderBody<'_>>()?, &api.currencies, Pointer::root())?;
+    let order = order::checked(call.body.json::<OrderBody<'_>>()?, &api.currencies, Pointer::root)?;
     let outcome = api.services.transfer(asked, order).await?;
     let (transfer, replayed) = decided(outcome, "The debit account belongs to another user.")?;
     created(&transfer, replayed)

@@ -64,7 +64,7 @@ fn checked(transfers: Vec<OrderBody<'_>>, currencies: &Currencies) -> Result<Vec
     }
     let items = transfers.into_iter().enumerate();
     items
-        .map(|(n, item)| order::checked(item, currencies, Pointer::root().member(TRANSFERS).index(n)))
+        .map(|(n, item)| order::checked(item, currencies, || Pointer::root().member(TRANSFERS).index(n)))
         .collect()
 }
 

@@ -1,11 +1,13 @@
 //! What a body says about a transfer to be made.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 
 use crate::api::AppError;
 use crate::models::{AccountId, Amount, Currencies, Hold, Terms};
 use crate::services::transfers::Order;
-use crate::web::invalid::{Flaws, Pointer};
+use crate::web::invalid::{FieldError, Invalid, Pointer};
 use crate::web::json::{JsonObject, Text};
 
 #[derive(Deserialize)]
@@ -28,20 +30,24 @@ pub(super) struct OrderBody<'a> {
     timeout_seconds: Option<u32>,
 }
 
-/// Every flaw of an order at once, then the currency, which has a code of its own. `at` is where the order stands in
-/// the body.
-pub(super) fn checked(order: OrderBody<'_>, currencies: &Currencies, at: Pointer) -> Result<Order, AppError> {
-    let mut flaws = Flaws::of(at.clone());
-    let description = flaws.optional("description", order.description.as_deref().map(str::parse));
-    let reference = flaws.optional("reference", order.reference.as_deref().map(str::parse));
-    let pending = order.pending == Some(true);
-    match order.timeout_seconds {
-        Some(_) if !pending => flaws.note("timeout_seconds", "must not be set unless pending is true"),
-        Some(0) => flaws.note("timeout_seconds", "must be at least 1"),
-        Some(_) | None => {}
-    }
-    flaws.none()?;
-    let currency = currencies.known(&order.currency).map_err(|_| AppError::CurrencyUnknown(at))?;
+/// Every flaw of an order at once, then the currency, which has a code of its own. `at` says where the order stands in
+/// the body; it is asked of an order with a flaw only, since a batch has thousands without.
+pub(super) fn checked(order: OrderBody<'_>, currencies: &Currencies, at: impl FnOnce() -> Pointer) -> Result<Order, AppError> {
+    let description = order.description.as_deref().map(str::parse).transpose();
+    let reference = order.reference.as_deref().map(str::parse).transpose();
+    let hold = hold(order.pending, order.timeout_seconds);
+    let (description, reference, hold) = match (description, reference, hold) {
+        (Ok(description), Ok(reference), Ok(hold)) => (description, reference, hold),
+        (description, reference, hold) => {
+            let flaws = [
+                ("description", text(description.err())),
+                ("reference", text(reference.err())),
+                ("timeout_seconds", text(hold.err())),
+            ];
+            return Err(refused(&at(), flaws));
+        }
+    };
+    let currency = currencies.known(&order.currency).map_err(|_| AppError::CurrencyUnknown(at()))?;
     Ok(Order {
         terms: Terms {
             debit_account: order.debit_account,
@@ -53,6 +59,24 @@ pub(super) fn checked(order: OrderBody<'_>, currencies: &Currencies, at: Pointer
             metadata: order.metadata.map(|object| object.to_sorted_string().into()),
             reference,
         },
-        hold: pending.then_some(Hold { timeout_s: order.timeout_seconds }),
+        hold,
     })
+}
+
+fn hold(pending: Option<bool>, timeout_s: Option<u32>) -> Result<Option<Hold>, &'static str> {
+    match (pending == Some(true), timeout_s) {
+        (false, Some(_)) => Err("must not be set unless pending is true"),
+        (true, Some(0)) => Err("must be at least 1"),
+        (pending, timeout_s) => Ok(pending.then_some(Hold { timeout_s })),
+    }
+}
+
+fn text(flaw: Option<impl Display>) -> Option<String> {
+    flaw.map(|flaw| flaw.to_string())
+}
+
+fn refused(at: &Pointer, flaws: [(&str, Option<String>); 3]) -> AppError {
+    let error =
+        |(member, flaw): (&str, Option<String>)| Some(FieldError::new(at.clone().member(member), flaw?));
+    Invalid { errors: flaws.into_iter().filter_map(error).collect() }.into()
 }

@@ -14,7 +14,7 @@ use crate::store::postgres::rows;
 use crate::store::{StoreError, Stretch, TransferIndex, TransferQuery};
 
 /// Place of `walked`, behind the columns of a transfer.
-const WALKED: usize = 17;
+const WALKED: usize = 18;
 
 /// The transfers at the ends of a walk, which names each `seq` as `walked`: from $1 on, before $2, at most $3 rows.
 macro_rules! transfers_of {
