@@ -1,5 +1,7 @@
 //! `/api/v1/transfers/batch`
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
@@ -11,14 +13,21 @@ use crate::api::{Answer, Api, AppError, AuthUser};
 use crate::models::Currencies;
 use crate::models::posting::{BatchOutcome, Outcome};
 use crate::services::transfers::Order;
-use crate::web::call::Call;
+use crate::web::call::{Body, Call};
 use crate::web::invalid::{Invalid, Pointer};
+use crate::web::json::EncodeError;
 use crate::web::problem::{Document, Problem};
 use crate::web::reply::Reply;
 
 /// Transfers of a batch at most: what one commit may have to wait for.
 const MAX_ITEMS: usize = 8192;
 const TRANSFERS: &str = "transfers";
+
+/// The longest body, in bytes, that is read on a ring, and with it the longest batch whose reply is written there:
+/// some 1,800 transfers, which take the core for about 2 ms each way. Longer ones go to the CPU pool, whose threads give
+/// way to the rings: beside batches of 8,000 on two connections, light requests had a p99 of 4.2 ms, against 28 ms with
+/// all of it on the rings, at as many batches a second.
+const RING_BODY_BYTES: usize = 256 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,9 +41,13 @@ struct BatchBody<'a> {
 /// POST `/api/v1/transfers/batch`
 pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let asked = asked(&user, &call)?;
-    let body: BatchBody<'_> = call.body.json()?;
-    let atomic = body.atomic.unwrap_or(false);
-    let orders = checked(body.transfers, &api.currencies)?;
+    let is_large = call.body.bytes().len() > RING_BODY_BYTES;
+    let Parsed { atomic, orders } = if is_large {
+        let (body, currencies) = (call.body.bytes().clone(), api.currencies.clone());
+        api.services.pool.run(move || parsed(&mut Body::new(body.clone()), &currencies)).await??
+    } else {
+        parsed(&mut call.body, &api.currencies)?
+    };
     // Several MiB with the decoder's buffers: not kept while the batch waits for its commit.
     drop(call);
     match api.services.batch(asked, atomic, orders).await? {
@@ -42,7 +55,7 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
             Err(AppError::BatchRefused { batch, replayed })
         }
         Outcome::Batch { batch, replayed } => {
-            let reply = Reply::json(StatusCode::OK, &Results { results: Items(&batch) })?;
+            let reply = if is_large { written_elsewhere(api, batch).await? } else { written(&batch)? };
             Ok(mark_replayed(reply.no_store(), replayed))
         }
         Outcome::KeyReused => Err(AppError::IdempotencyKeyReused),
@@ -55,6 +68,30 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
         | Outcome::NotFound
         | Outcome::Forbidden
         | Outcome::Expired(_) => Err(unexpected()),
+    }
+}
+
+/// A batch whose members are what they must be.
+struct Parsed {
+    atomic: bool,
+    orders: Vec<Order>,
+}
+
+fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> {
+    let body: BatchBody<'_> = body.json()?;
+    Ok(Parsed { atomic: body.atomic.unwrap_or(false), orders: checked(body.transfers, currencies)? })
+}
+
+fn written(batch: &BatchOutcome) -> Result<Reply, EncodeError> {
+    Reply::json(StatusCode::OK, &Results { results: Items(batch) })
+}
+
+/// On the CPU pool; without room there on the ring after all, since the batch is stored.
+async fn written_elsewhere(api: &Api, batch: Arc<BatchOutcome>) -> Result<Reply, EncodeError> {
+    let shared = Arc::clone(&batch);
+    match api.services.pool.run(move || written(&shared)).await {
+        Ok(reply) => reply,
+        Err(_) => written(&batch),
     }
 }
 
