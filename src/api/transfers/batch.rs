@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -15,7 +16,7 @@ use crate::models::posting::{BatchOutcome, Outcome};
 use crate::services::transfers::Order;
 use crate::web::call::{Body, Call};
 use crate::web::invalid::{Invalid, Pointer};
-use crate::web::json::EncodeError;
+use crate::web::json::{self, EncodeError};
 use crate::web::problem::{Document, Problem};
 use crate::web::reply::Reply;
 
@@ -55,7 +56,8 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
             Err(AppError::BatchRefused { batch, replayed })
         }
         Outcome::Batch { batch, replayed } => {
-            let reply = if is_large { written_elsewhere(api, batch).await? } else { written(&batch)? };
+            let body = if is_large { written_elsewhere(api, batch).await? } else { written(&batch)? };
+            let reply = Reply::bytes(StatusCode::OK, HeaderValue::from_static("application/json"), body);
             Ok(mark_replayed(reply.no_store(), replayed))
         }
         Outcome::KeyReused => Err(AppError::IdempotencyKeyReused),
@@ -82,15 +84,15 @@ fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> 
     Ok(Parsed { atomic: body.atomic.unwrap_or(false), orders: checked(body.transfers, currencies)? })
 }
 
-fn written(batch: &BatchOutcome) -> Result<Reply, EncodeError> {
-    Reply::json(StatusCode::OK, &Results { results: Items(batch) })
+fn written(batch: &BatchOutcome) -> Result<Bytes, EncodeError> {
+    json::to_bytes(&Results { results: Items(batch) })
 }
 
 /// On the CPU pool; without room there on the ring after all, since the batch is stored.
-async fn written_elsewhere(api: &Api, batch: Arc<BatchOutcome>) -> Result<Reply, EncodeError> {
+async fn written_elsewhere(api: &Api, batch: Arc<BatchOutcome>) -> Result<Bytes, EncodeError> {
     let shared = Arc::clone(&batch);
     match api.services.pool.run(move || written(&shared)).await {
-        Ok(reply) => reply,
+        Ok(body) => body,
         Err(_) => written(&batch),
     }
 }

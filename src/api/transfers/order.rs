@@ -32,7 +32,11 @@ pub(super) struct OrderBody<'a> {
 
 /// Every flaw of an order at once, then the currency, which has a code of its own. `at` says where the order stands in
 /// the body; it is asked of an order with a flaw only, since a batch has thousands without.
-pub(super) fn checked(order: OrderBody<'_>, currencies: &Currencies, at: impl FnOnce() -> Pointer) -> Result<Order, AppError> {
+pub(super) fn checked(
+    order: OrderBody<'_>,
+    currencies: &Currencies,
+    at: impl FnOnce() -> Pointer,
+) -> Result<Order, AppError> {
     let description = order.description.as_deref().map(str::parse).transpose();
     let reference = order.reference.as_deref().map(str::parse).transpose();
     let hold = hold(order.pending, order.timeout_seconds);

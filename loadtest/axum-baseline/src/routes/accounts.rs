@@ -128,7 +128,9 @@ fn checked(body: Opening, user: AuthUser) -> Result<OpenAccount, AppError> {
         flaws.push(Flaw::member("min_balance", "must be 0 or less, or null for no bound"));
     }
     let Some(owner) = owner.filter(|_| flaws.is_empty()) else { return Err(AppError::Invalid(flaws)) };
-    let currency = Currencies::default().known(&body.currency).map_err(|_| AppError::CurrencyUnknown("/currency".into()))?;
+    let currency = Currencies::default()
+        .known(&body.currency)
+        .map_err(|_| AppError::CurrencyUnknown("/currency".into()))?;
     let id = AccountId::from_uuid(uuid_v7());
     Ok(OpenAccount { id, owner, name, currency, min_balance: body.min_balance })
 }

@@ -161,7 +161,9 @@ pub(super) fn checked(order: Order) -> Result<Terms, AppError> {
     if pending {
         return Err(AppError::NotImplemented("Pending transfers are not built yet."));
     }
-    let currency = Currencies::default().known(&order.currency).map_err(|_| AppError::CurrencyUnknown("/currency".into()))?;
+    let currency = Currencies::default()
+        .known(&order.currency)
+        .map_err(|_| AppError::CurrencyUnknown("/currency".into()))?;
     let Order { debit_account, credit_account, amount, .. } = order;
     Ok(Terms { debit_account, credit_account, amount, currency, description, metadata, reference })
 }

@@ -21,8 +21,7 @@ use crate::store::postgres::rows;
 ///
 /// The time limits that a batch must not have are lifted first: a statement that is cancelled while its commit waits for
 /// a standby ends in success on this side alone.
-const BEGIN: &str =
-    "begin isolation level read committed; set local statement_timeout = 0; \
+const BEGIN: &str = "begin isolation level read committed; set local statement_timeout = 0; \
     select from head where id = 1 for update";
 
 /// Everything but users in one statement, since each has the server answer, and this side wake, by itself: three kinds
