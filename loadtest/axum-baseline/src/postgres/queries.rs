@@ -20,7 +20,7 @@ const ACCOUNTS: &str = "select id, owner, name, currency, balance, held, min_bal
 const ACCOUNTS_OF: &str = "select id, owner, name, currency, balance, held, min_balance, version, created_at
     from accounts where owner = $3 and id > $1 order by id limit $2";
 const TRANSFER: &str = "select id, seq, status, debit_account, credit_account, amount, currency, description,
-    metadata, reference, posted_amount, expires_at, reverses, reversed_by, created_by, idempotency_key, created_at
+    metadata, reference, posted_amount, expires_at, reverses, reversed_by, created_by, idempotency_key, created_at, hold
     from transfers where id = $1";
 const OWNS_EITHER: &str = "select exists (select from accounts where id in ($1, $2) and owner = $3)";
 
