@@ -4,14 +4,12 @@
 //! request's span names the request.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::transfers::Items;
 use crate::models::currency::UnknownCurrency;
-use crate::models::posting::{BatchOutcome, Refusal, Rejection, Side};
+use crate::models::posting::{Refusal, Rejection, Side};
 use crate::runtime::PoolError;
 use crate::services::{LaneError, ServiceError};
 use crate::store::StoreError;
@@ -112,14 +110,6 @@ pub enum AppError {
         /// Whether that was an earlier one.
         replayed: bool,
     },
-    /// An atomic batch of which something was refused, now or when its key was first used.
-    #[error("batch refused")]
-    BatchRefused {
-        /// What became of each transfer.
-        batch: Arc<BatchOutcome>,
-        /// Whether that was an earlier request.
-        replayed: bool,
-    },
     /// The user has sent more requests than the rate limit allows.
     #[error("too many requests")]
     TooManyRequests {
@@ -155,13 +145,6 @@ impl AppError {
                 let (status, code, title) = rejection_row(&rejection);
                 let problem = Problem::new(status, code, title, rejection_detail(&rejection));
                 mark_replayed(problem.into_reply(&request_id), replayed)
-            }
-            Self::BatchRefused { batch, replayed } => {
-                let problem = Self::BatchRefused { batch: Arc::clone(&batch), replayed }.into_problem();
-                match problem.with_extension("results", &Items(&batch)) {
-                    Ok(problem) => mark_replayed(problem.into_reply(&batch.request_id), replayed),
-                    Err(error) => Self::from(error).into_reply(request_id),
-                }
             }
             other => other.into_problem().into_reply(request_id),
         }
@@ -237,7 +220,6 @@ impl AppError {
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
             Self::UpgradeRequired => (S::UPGRADE_REQUIRED, "upgrade_required", "Upgrade required"),
-            Self::BatchRefused { .. } => (S::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused"),
             Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
@@ -258,7 +240,6 @@ impl AppError {
             Self::PayloadTooLarge(limit) => return format!("The body is longer than {limit} bytes.").into(),
             Self::UriTooLong(limit) => return format!("The target is longer than {limit} bytes.").into(),
             Self::Rejected { rejection, .. } => return rejection_detail(rejection),
-            Self::BatchRefused { .. } => "A transfer was refused, so none was made; see results.",
             Self::BodyBroken => "The body broke off.",
             Self::IdempotencyKeyMissing => "Send an Idempotency-Key of 1 to 255 visible ASCII characters.",
             Self::Unauthenticated { presented: true } => "The token is not valid; it may have expired.",

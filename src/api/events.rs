@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::StatusCode;
 use http::header::AUTHORIZATION;
@@ -85,10 +86,14 @@ pub(super) async fn ticket(api: &Api, user: AuthUser, _: Call<'_>) -> Answer {
 
 /// GET `/api/v1/events`
 ///
-/// Checked in this order: parameters, who asks, the handshake, the account; then a ticket is used up.
+/// Checked in this order: parameters, who asks and how often, the handshake, the account; then a ticket is used up.
 pub(super) async fn follow(api: &Api, call: Call<'_>) -> Result<Upgrade, AppError> {
     let query: Query<'_> = call.query()?;
     let (actor, ticket) = caller(api, &call, query.ticket.as_deref())?;
+    let standing = api.rate_limiter.admit(actor.id, Instant::now());
+    if let Some(retry_after_s) = standing.and_then(|standing| standing.refused_for_s) {
+        return Err(AppError::TooManyRequests { retry_after_s });
+    }
     let accept = websocket::accept(call.method, call.headers)?;
     let feed = api.services.subscribe(actor, query.account, query.after).await?;
     if let Some(ticket) = ticket {

@@ -33,7 +33,10 @@ pub(super) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
         None => return Err(AppError::NotAcceptable),
     };
     let account = api.services.account(user.actor(), id).await?;
-    let period = period(&query, &account)?;
+    // What was acknowledged is in it, also where another replica's clock is ahead of this one's.
+    let head = api.services.reader.head().await?;
+    let latest = now().max(head.at.next().unwrap_or(head.at));
+    let period = period(&query, &account, latest)?;
     let file_name = file_name(&account, period, ending)?;
     let decimals = api.currencies.exponent(account.currency);
     let document = api.services.statement(account, period, format, decimals).await?;
@@ -43,9 +46,9 @@ pub(super) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
 }
 
 /// From the account's beginning up to now, unless the caller says otherwise.
-fn period(query: &PeriodQuery, account: &Account) -> Result<Period, Invalid> {
+fn period(query: &PeriodQuery, account: &Account, latest: Timestamp) -> Result<Period, Invalid> {
     let from = query.from.unwrap_or(account.created_at);
-    let to = query.to.unwrap_or_else(now);
+    let to = query.to.unwrap_or(latest);
     Period::new(from, to).ok_or_else(|| match query.to {
         Some(_) => {
             Invalid::member("to", "must not be before from, which is the account's creation by default")

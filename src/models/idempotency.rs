@@ -59,7 +59,7 @@ impl fmt::Debug for IdempotencyKey {
 
 /// SHA-256 over what a key was used for: the action and the parsed command, so that member order,
 /// white space and spelling of numbers do not matter, and one key on two actions is told apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {

@@ -210,6 +210,10 @@ impl Events {
             };
             let rest = rest_after(woken.len());
             wake(woken, turns).await;
+            if more {
+                // Readers take what they were given, and requests are answered, before the next page is read.
+                next(turns).await;
+            }
             if finishing && !more {
                 wake(self.hub.end(End::GoingAway), turns).await;
                 return;
@@ -298,8 +302,13 @@ async fn wake(due: Vec<Waker>, turns: &Turns) {
     while due.peek().is_some() {
         due.by_ref().take(WOKEN_AT_ONCE).for_each(Waker::wake);
         if due.peek().is_some() {
-            let turn = turns.number();
-            std::future::poll_fn(|cx| turns.poll_after(turn, cx)).await;
+            next(turns).await;
         }
     }
+}
+
+/// Waits for the next turn of the worker's loop.
+async fn next(turns: &Turns) {
+    let turn = turns.number();
+    std::future::poll_fn(|cx| turns.poll_after(turn, cx)).await;
 }

@@ -9,7 +9,7 @@ mod sweep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
@@ -26,6 +26,9 @@ use crate::store::{StoreError, Writer};
 #[derive(Debug, Clone)]
 pub struct PostingLane {
     queue: mpsc::Sender<Job>,
+    checks: mpsc::Sender<Check>,
+    /// Transfers of the batches that wait.
+    batched: Arc<AtomicUsize>,
     core: u32,
     /// How many cores there are.
     cores: Arc<AtomicU32>,
@@ -38,14 +41,41 @@ pub struct LaneThread {
     ended: oneshot::Receiver<()>,
 }
 
-/// What waits for the lane.
-#[expect(clippy::large_enum_variant, reason = "checks are rare; a box would cost every command")]
+/// A command that waits for the lane, who waits for its outcome, and on which core.
 #[derive(Debug)]
-enum Job {
-    /// A command, who waits for its outcome, and on which core.
-    Post(Command, Waiter, u32),
-    /// A question whether the store answers.
-    Check(Reply<Head>),
+struct Job {
+    command: Command,
+    waiter: Waiter,
+    core: u32,
+    /// Its share of what batches may wait at once; given back when it is taken.
+    _share: Option<Share>,
+}
+
+/// A question whether the store answers.
+type Check = Reply<Head>;
+
+/// Transfers of batches that may wait at once, some seconds of commits: what a newcomer may have to wait for. One batch
+/// may always wait.
+const BATCHED_TRANSFERS: usize = 65_536;
+/// Questions that may wait: one for each probe of a load balancer, and more than anybody asks at once.
+const CHECKS: usize = 64;
+
+/// A share of [`BATCHED_TRANSFERS`].
+#[derive(Debug)]
+struct Share(Arc<AtomicUsize>, usize);
+
+impl Share {
+    fn take(all: &Arc<AtomicUsize>, transfers: usize) -> Result<Self, LaneError> {
+        let share = Self(Arc::clone(all), transfers);
+        let before = all.fetch_add(transfers, Ordering::Relaxed);
+        if before > 0 && before + transfers > BATCHED_TRANSFERS { Err(LaneError::Full) } else { Ok(share) }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
 }
 
 type Reply<T> = oneshot::Sender<Result<T, LaneError>>;
@@ -85,14 +115,16 @@ impl PostingLane {
         commits: Commits,
     ) -> std::io::Result<(Self, LaneThread)> {
         let (queue, jobs) = mpsc::channel(queue_commands);
+        let (checks, asked) = mpsc::channel(CHECKS);
         let (alive, ended) = oneshot::channel();
         // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("posting-lane".into()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive;
-            runtime.block_on(run(writer, jobs, batch_commands, &commits))
+            runtime.block_on(run(writer, jobs, asked, batch_commands, &commits))
         })?;
-        Ok((Self { queue, core: 0, cores: Arc::new(AtomicU32::new(1)) }, LaneThread { thread, ended }))
+        let (batched, cores) = (Arc::default(), Arc::new(AtomicU32::new(1)));
+        Ok((Self { queue, checks, batched, core: 0, cores }, LaneThread { thread, ended }))
     }
 
     /// A handle for one more core. All that wait on one core for one batch are woken together; a handle that many
@@ -100,28 +132,33 @@ impl PostingLane {
     #[must_use]
     pub fn for_core(&self) -> Self {
         let core = self.cores.fetch_add(1, Ordering::Relaxed);
-        Self { queue: self.queue.clone(), core, cores: Arc::clone(&self.cores) }
+        Self { core, ..self.clone() }
     }
 
     /// Decides and stores a command. The outcome is on stable storage when it is returned.
     pub async fn submit(&self, command: Command) -> Result<Outcome, LaneError> {
         let (waiter, answer) = oneshot::channel();
-        self.send(Job::Post(command, waiter, self.core))?;
+        let share = match &command {
+            Command::Batch(batch) => Some(Share::take(&self.batched, batch.items.len())?),
+            _ => None,
+        };
+        let job = Job { command, waiter, core: self.core, _share: share };
+        self.queue.try_send(job).map_err(|error| refused(&error))?;
         answer.await.map_or(Err(LaneError::Ended), Delivery::open)
     }
 
-    /// Runs a real query on the lane's connection, behind what waits: the end of the log.
+    /// Runs a real query on the lane's connection, behind the commit under way: the end of the log.
     pub async fn check(&self) -> Result<Head, LaneError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Check(reply))?;
+        self.checks.try_send(reply).map_err(|error| refused(&error))?;
         answer.await.unwrap_or(Err(LaneError::Ended))
     }
+}
 
-    fn send(&self, job: Job) -> Result<(), LaneError> {
-        self.queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => LaneError::Full,
-            mpsc::error::TrySendError::Closed(_) => LaneError::Ended,
-        })
+fn refused<T>(error: &mpsc::error::TrySendError<T>) -> LaneError {
+    match error {
+        mpsc::error::TrySendError::Full(_) => LaneError::Full,
+        mpsc::error::TrySendError::Closed(_) => LaneError::Ended,
     }
 }
 
@@ -142,6 +179,7 @@ impl LaneThread {
 async fn run(
     mut writer: Writer,
     mut jobs: mpsc::Receiver<Job>,
+    mut checks: mpsc::Receiver<Check>,
     batch_commands: usize,
     commits: &Commits,
 ) -> Result<(), StoreError> {
@@ -149,27 +187,36 @@ async fn run(
     let mut sweep = Sweep::default();
     loop {
         if waiting.is_empty() {
-            let received =
-                tokio::time::timeout_at(sweep.due(), receive(&mut jobs, &mut waiting, batch_commands));
-            if received.await == Ok(0) {
-                return writer.close();
+            tokio::select! {
+                biased;
+                count = receive(&mut jobs, &mut waiting, batch_commands) => if count == 0 {
+                    return writer.close();
+                },
+                Some(check) = checks.recv() => answer(&mut writer, check).await,
+                () = tokio::time::sleep_until(sweep.due()) => {}
             }
+        }
+        // Not behind the batches that wait: a busy lane is no broken one.
+        while let Ok(check) = checks.try_recv() {
+            answer(&mut writer, check).await;
         }
         let batch = Batch::take(&mut waiting, batch_commands);
         if !batch.commands.is_empty() {
             post(&mut writer, &batch.commands, batch.waiters).await;
             commits.announce();
         }
-        if !batch.checks.is_empty() {
-            let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
-            for reply in batch.checks {
-                // Who asked may have gone.
-                let _ = reply.send(head);
-            }
-        }
         if sweep.run_if_due(&mut writer).await {
             commits.announce();
         }
+    }
+}
+
+/// Asks the store for the end of the log, if somebody still wants to know.
+async fn answer(writer: &mut Writer, check: Check) {
+    if !check.is_closed() {
+        let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
+        // Who asked may have gone.
+        let _ = check.send(head);
     }
 }
 
@@ -187,7 +234,6 @@ async fn receive(jobs: &mut mpsc::Receiver<Job>, waiting: &mut VecDeque<Job>, li
 struct Batch {
     commands: Vec<Command>,
     waiters: Vec<(Waiter, u32)>,
-    checks: Vec<Reply<Head>>,
 }
 
 impl Batch {
@@ -195,23 +241,17 @@ impl Batch {
     fn take(waiting: &mut VecDeque<Job>, limit: usize) -> Self {
         let mut batch = Self::default();
         let mut weight = 0;
+        // Whoever has gone was told that nothing is known to be applied: so be it.
+        waiting.retain(|job| !job.waiter.is_closed());
         while let Some(job) = waiting.pop_front() {
-            match job {
-                // Whoever has gone was told that nothing is known to be applied: so be it.
-                Job::Post(_, waiter, _) if waiter.is_closed() => {}
-                Job::Post(command, waiter, core) => {
-                    let heavier = weight + command.weight();
-                    if weight > 0 && heavier > limit {
-                        waiting.push_front(Job::Post(command, waiter, core));
-                        break;
-                    }
-                    weight = heavier;
-                    batch.commands.push(command);
-                    batch.waiters.push((waiter, core));
-                }
-                Job::Check(reply) if reply.is_closed() => {}
-                Job::Check(reply) => batch.checks.push(reply),
+            let heavier = weight + job.command.weight();
+            if weight > 0 && heavier > limit {
+                waiting.push_front(job);
+                break;
             }
+            weight = heavier;
+            batch.commands.push(job.command);
+            batch.waiters.push((job.waiter, job.core));
         }
         batch
     }

@@ -13,6 +13,9 @@ use crate::models::{Event, Transfer, TransferId};
 /// keys of the last day, and few, so that no batch waits long for it.
 pub(super) const DEAD_KEYS_PER_COMMAND: usize = 2;
 
+/// Transfers of a kept batch at most: what one record may make this process allocate. The interface takes 8,192.
+const KEPT_ITEMS: u32 = 65_536;
+
 /// An outcome that one event does not tell, as it stands in its column.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -45,6 +48,9 @@ pub(super) fn columns(outcome: &KeyOutcome) -> Result<(Option<u64>, Option<Strin
             Kept::Rejected { rejection: *rejection, request_id: request_id.clone() }
         }
         KeyOutcome::Batch(batch) => Kept::Batch { batch: KeptBatch::of(batch) },
+        KeyOutcome::Unread => {
+            return Err(StoreError::Corrupt("an outcome that was not read is written".into()));
+        }
     };
     let text = serde_json::to_string(&kept).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     Ok((None, Some(text)))
@@ -52,8 +58,14 @@ pub(super) fn columns(outcome: &KeyOutcome) -> Result<(Option<u64>, Option<Strin
 
 /// The outcome that a column's text tells of.
 pub(super) fn read(text: &str) -> Result<Kept, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::Corrupt(format!("a key's stored outcome cannot be read: {error}")))
+    let kept = serde_json::from_str(text)
+        .map_err(|error| StoreError::Corrupt(format!("a key's stored outcome cannot be read: {error}")))?;
+    match kept {
+        Kept::Batch { batch } if batch.items > KEPT_ITEMS => Err(StoreError::Corrupt(
+            "a key's stored outcome is of more transfers than a batch can have".into(),
+        )),
+        kept => Ok(kept),
+    }
 }
 
 /// The event that a key names.

@@ -52,12 +52,14 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
     // Several MiB with the decoder's buffers: not kept while the batch waits for its commit.
     drop(call);
     match api.services.batch(asked, atomic, orders).await? {
-        Outcome::Batch { batch, replayed } if batch.aborted => {
-            Err(AppError::BatchRefused { batch, replayed })
-        }
         Outcome::Batch { batch, replayed } => {
+            let (status, media_type) = if batch.aborted {
+                (StatusCode::UNPROCESSABLE_ENTITY, "application/problem+json")
+            } else {
+                (StatusCode::OK, "application/json")
+            };
             let body = if is_large { written_elsewhere(api, batch).await? } else { written(&batch)? };
-            let reply = Reply::bytes(StatusCode::OK, HeaderValue::from_static("application/json"), body);
+            let reply = Reply::bytes(status, HeaderValue::from_static(media_type), body);
             Ok(mark_replayed(reply.no_store(), replayed))
         }
         Outcome::KeyReused => Err(AppError::IdempotencyKeyReused),
@@ -84,7 +86,15 @@ fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> 
     Ok(Parsed { atomic: body.atomic.unwrap_or(false), orders: checked(body.transfers, currencies)? })
 }
 
+/// The results, in a problem if all were refused together.
 fn written(batch: &BatchOutcome) -> Result<Bytes, EncodeError> {
+    if batch.aborted {
+        let detail = "A transfer was refused, so none was made; see results.";
+        let problem =
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused", detail);
+        let problem = problem.with_extension("results", &Items(batch))?;
+        return json::to_bytes(&problem.document(&batch.request_id));
+    }
     json::to_bytes(&Results { results: Items(batch) })
 }
 
@@ -113,7 +123,7 @@ struct Results<'a> {
 }
 
 /// What became of each transfer, in order.
-pub(in crate::api) struct Items<'a>(pub(in crate::api) &'a BatchOutcome);
+struct Items<'a>(&'a BatchOutcome);
 
 impl Serialize for Items<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

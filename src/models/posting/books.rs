@@ -67,6 +67,8 @@ pub enum KeyOutcome {
     Rejected(Rejection, Box<str>),
     /// What became of each transfer of a batch.
     Batch(Arc<BatchOutcome>),
+    /// Not read, since no command of this batch uses the key for the same.
+    Unread,
 }
 
 /// Money in or out of one account.

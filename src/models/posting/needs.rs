@@ -1,15 +1,20 @@
 //! What a batch of commands depends on.
 
+use std::collections::HashSet;
+
 use super::{Command, Owner};
-use crate::models::{AccountId, IdempotencyKey, Terms, TransferId, UserId};
+use crate::models::{AccountId, Fingerprint, IdempotencyKey, Terms, TransferId, UserId};
 
 /// What a batch depends on: a store loads these, in this order, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Accounts, in ascending order so that all writers lock in one order.
     pub accounts: Vec<AccountId>,
-    /// Idempotency keys.
+    /// Idempotency keys, each once.
     pub keys: Vec<(UserId, IdempotencyKey)>,
+    /// What they are used for. The outcome of a record that stands for none of these need not be read: it may be that of
+    /// thousands of transfers, and all that anybody is told is that the key was reused.
+    pub fingerprints: HashSet<Fingerprint>,
     /// Users by id.
     pub user_ids: Vec<UserId>,
     /// Users by folded name.
@@ -31,6 +36,8 @@ impl Needs {
         needs.accounts.dedup();
         needs.transfers.sort_unstable();
         needs.transfers.dedup();
+        let mut seen = HashSet::with_capacity(needs.keys.len());
+        needs.keys.retain(|key| seen.insert(key.clone()));
         needs
     }
 
@@ -50,24 +57,29 @@ impl Needs {
             }
             Command::Transfer(request) => {
                 self.add_accounts(&request.terms);
-                self.keys.push((request.actor.id, request.key.clone()));
+                self.add_key(request.actor.id, &request.key, request.fingerprint);
             }
             Command::Resolve(request) => {
                 self.transfers.push(request.transfer_id);
-                self.keys.push((request.actor.id, request.key.clone()));
+                self.add_key(request.actor.id, &request.key, request.fingerprint);
             }
             Command::Reverse(request) => {
                 self.transfers.push(request.reverses);
-                self.keys.push((request.actor.id, request.key.clone()));
+                self.add_key(request.actor.id, &request.key, request.fingerprint);
             }
             Command::Batch(request) => {
                 for item in &request.items {
                     self.add_accounts(&item.terms);
                 }
-                self.keys.push((request.actor.id, request.key.clone()));
+                self.add_key(request.actor.id, &request.key, request.fingerprint);
             }
             Command::ExpireHolds(expire) => self.expiring = self.expiring.saturating_add(expire.limit),
         }
+    }
+
+    fn add_key(&mut self, user: UserId, key: &IdempotencyKey, fingerprint: Fingerprint) {
+        self.keys.push((user, key.clone()));
+        self.fingerprints.insert(fingerprint);
     }
 
     fn add_accounts(&mut self, terms: &Terms) {

@@ -62,6 +62,7 @@ impl Books {
                 KeyOutcome::Transfer { transfer, .. } => made(transfer.id),
                 KeyOutcome::Rejected(_, request_id) => **request_id == *used.request_id,
                 KeyOutcome::Batch(batch) => *batch.request_id == *used.request_id,
+                KeyOutcome::Unread => false,
             };
         own.then(|| decided(record.outcome.clone(), false))
     }
@@ -181,5 +182,6 @@ fn decided(outcome: KeyOutcome, replayed: bool) -> Outcome {
         KeyOutcome::Transfer { transfer, .. } => Outcome::Transferred { transfer, replayed },
         KeyOutcome::Rejected(rejection, request_id) => Outcome::Rejected { rejection, request_id, replayed },
         KeyOutcome::Batch(batch) => Outcome::Batch { batch, replayed },
+        KeyOutcome::Unread => Outcome::KeyReused,
     }
 }

@@ -16,9 +16,12 @@ use crate::store::import::OWNERLESS;
 use crate::store::{Credentials, StoreError};
 
 /// Waits for whoever is writing, and for the input of the import as long as that takes. Replicas that are asked to
-/// change the ledger meanwhile answer 503.
+/// change the ledger meanwhile answer 503. What it commits is on the disk, whatever the server's default is.
 const BEGIN: &str = concat!(
-    "begin; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0; ",
+    "begin isolation level read committed; set local statement_timeout = 0;
+    set local idle_in_transaction_session_timeout = 0;
+    select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') <> 'remote_apply';
+    select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'; ",
     head_query!(),
     " for update"
 );

@@ -16,6 +16,7 @@ on_both_engines!(
     history_goes_over_into_what_happens_without_a_gap,
     a_place_is_told_to_one_who_is_told_nothing_else,
     a_reader_that_does_not_read_is_closed_and_others_lose_nothing,
+    a_lone_reader_is_told_all_of_the_largest_batch,
 );
 
 fn world(engine: &str) -> World {
@@ -246,4 +247,18 @@ fn a_reader_that_does_not_read_is_closed_and_others_lose_nothing(engine: &str) {
         length += count;
     }
     assert!(length < 15 << 20, "{length} bytes were kept for one who did not read");
+}
+
+/// All of it is committed at once, and is several times what may wait for a reader.
+fn a_lone_reader_is_told_all_of_the_largest_batch(engine: &str) {
+    const ITEMS: usize = 8192;
+    let world = block_on(World::with(&["--io", engine, "--workers", "1"]));
+    let mut reader = Follower::new(world.server.address(), world.operator.token(), "");
+    let transfers = vec![euros(&world.bank, &world.alice.account, 1); ITEMS];
+    let batch = json!({"transfers": transfers});
+    block_on(async {
+        world.operator.post("/api/v1/transfers/batch", &batch).key("all").send().await.is(200);
+    });
+    let all: Vec<_> = (LAST_SEQ + 1..=LAST_SEQ + ITEMS as u64).collect();
+    assert_eq!(reader.numbers(ITEMS), all);
 }

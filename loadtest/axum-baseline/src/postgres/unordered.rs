@@ -248,7 +248,7 @@ async fn remember(
             (None, Some(json!([rejection, request_id]).to_string()))
         }
         // Nobody asks this subject for a batch.
-        KeyOutcome::Batch(_) => (None, None),
+        KeyOutcome::Batch(_) | KeyOutcome::Unread => (None, None),
     };
     client.execute(statement, &[user, key, &record.fingerprint, &seq, &rejection, &record.used_at]).await
 }

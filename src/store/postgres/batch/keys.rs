@@ -1,6 +1,6 @@
 //! What became of the keys that a batch uses: each record's outcome, with the rows that it may need beside its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
@@ -9,7 +9,7 @@ use super::BatchError;
 use super::load::KEY;
 use super::transfers::TRANSFERS_BY_ID;
 use crate::models::posting::{KeyOutcome, KeyRecord};
-use crate::models::{IdempotencyKey, Transfer, TransferId, UserId};
+use crate::models::{Fingerprint, IdempotencyKey, Transfer, TransferId, UserId};
 use crate::store::keys::{self, Kept, KeptBatch};
 use crate::store::postgres::convert::{signed, unsigned};
 use crate::store::postgres::rows;
@@ -21,11 +21,17 @@ pub(super) type Record = (UserId, IdempotencyKey, KeyRecord);
 
 /// Reads rows whose columns, from [`KEY`] on, are those of a key and the body of the event that it names. Asks again, once for all, for transfers that were posted or voided, and once for each
 /// batch: repeats of those are rare.
-pub(super) async fn records(client: &ClientWrapper, rows: &[&Row]) -> Result<Vec<Record>, BatchError> {
+pub(super) async fn records(
+    client: &ClientWrapper,
+    rows: &[&Row],
+    wanted: &HashSet<Fingerprint>,
+) -> Result<Vec<Record>, BatchError> {
     let mut records = Vec::with_capacity(rows.len());
     let mut ended = Vec::new();
     for &row in rows {
+        let fingerprint = rows::get(row, KEY + 2)?;
         let outcome = match rows::get::<Option<i64>>(row, KEY + 4)? {
+            _ if !wanted.contains(&fingerprint) => KeyOutcome::Unread,
             Some(seq) => {
                 let event = keys::event(unsigned(seq), rows::get(row, KEY + 6)?)?;
                 let Ok(outcome) = keys::transfer_after(&event, None) else {

@@ -127,7 +127,7 @@ pub(super) async fn load(
     begun?;
     let (rows, users, (transfers, accounts_of_transfers)) = (rows?, users?, transfers?);
     let (mut loaded, key_rows) = read(&rows, &users)?;
-    loaded.keys = Box::pin(keys::records(client, &key_rows)).await?;
+    loaded.keys = Box::pin(keys::records(client, &key_rows, &needs.fingerprints)).await?;
     loaded.transfers = transfers.iter().map(rows::transfer).collect::<Result<_, _>>()?;
     for row in &accounts_of_transfers {
         loaded.accounts.push(rows::account(row)?);

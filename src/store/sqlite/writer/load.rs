@@ -79,11 +79,13 @@ fn load_keys(transaction: &Transaction<'_>, needs: &Needs, books: &mut Books) ->
     for (user, key) in &needs.keys {
         let mut found = query.query((user, key))?;
         if let Some(row) = found.next()? {
+            let fingerprint = row.get(0)?;
             let outcome = match row.get::<_, Option<u64>>(2)? {
+                _ if !needs.fingerprints.contains(&fingerprint) => KeyOutcome::Unread,
                 Some(seq) => event_outcome(transaction, seq)?,
                 None => kept_outcome(transaction, &row.get::<_, String>(3)?)?,
             };
-            let record = KeyRecord { fingerprint: row.get(0)?, used_at: row.get(1)?, outcome };
+            let record = KeyRecord { fingerprint, used_at: row.get(1)?, outcome };
             books.load_key(*user, key.clone(), record);
         }
     }
