@@ -1,8 +1,8 @@
 //! The feed of events: every reader of a core is told what concerns it, in the order of `seq`, from any point on.
 //!
 //! One task a core, the [pump](Events::pump), reads what was committed and gives it to the core's readers by their
-//! interest; see [`hub`]. A reader that begins further back reads the log by itself until it has caught up; see
-//! [`feed`]. The store is the only source of both: what wakes the pump says only that there may be something new, so a
+//! interest; see `hub`. A reader that begins further back reads the log by itself until it has caught up; see
+//! `feed`. The store is the only source of both: what wakes the pump says only that there may be something new, so a
 //! wake-up that is lost or comes from another replica changes nothing but when it is read.
 //!
 //! Knows nothing of WebSockets: frames are made by an [`Encode`] that is handed in.
