@@ -10,10 +10,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::models::UserId;
-use crate::web::reply::Reply;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -166,11 +165,11 @@ fn spend(full_at_ns: &AtomicU64, rule: Rule, now_ns: u64) -> Standing {
 
 impl Standing {
     /// Tells the caller (draft-ietf-httpapi-ratelimit-headers-10).
-    #[must_use]
-    pub fn told_by(&self, reply: Reply) -> Reply {
+    pub fn tell(&self, fields: &mut HeaderMap) {
         let policy = format!("\"default\";q={};w={}", self.burst, self.window_s);
         let state = format!("\"default\";r={};t={}", self.remaining, self.full_in_s);
-        reply.header(RATE_LIMIT_POLICY, visible(policy)).header(RATE_LIMIT, visible(state))
+        fields.insert(RATE_LIMIT_POLICY, visible(policy));
+        fields.insert(RATE_LIMIT, visible(state));
     }
 }
 
@@ -281,8 +280,9 @@ mod tests {
     fn replies_tell_policy_and_state() {
         let standing =
             Standing { burst: 100, window_s: 1, remaining: 50, full_in_s: 30, refused_for_s: None };
-        let reply = standing.told_by(Reply::empty(http::StatusCode::OK));
-        assert_eq!(reply.headers["ratelimit-policy"], "\"default\";q=100;w=1");
-        assert_eq!(reply.headers["ratelimit"], "\"default\";r=50;t=30");
+        let mut fields = HeaderMap::new();
+        standing.tell(&mut fields);
+        assert_eq!(fields["ratelimit-policy"], "\"default\";q=100;w=1");
+        assert_eq!(fields["ratelimit"], "\"default\";r=50;t=30");
     }
 }

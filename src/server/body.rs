@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +19,10 @@ use crate::web::reply::{BodyBroken, Pieces};
 /// Bytes a second that earn a body more time than its deadline. Lets a large body take longer on a slow line and
 /// ends one that comes by the byte, however long it is declared to be.
 const BYTES_PER_SECOND: u32 = 16 * 1024;
+
+/// Bytes of a whole body that hyper is given at a time. hyper copies them behind the head; in pieces it stops at its bound
+/// (`WRITE_BOUND`), so that a connection's copy of a large reply stays below 80 KiB.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// The body of a request under way.
 pub(super) struct Arriving {
@@ -122,8 +126,8 @@ fn earned(bytes: usize) -> Duration {
 
 /// The body of a reply.
 pub enum ReplyBody {
-    /// All of it.
-    Whole(Full<Bytes>),
+    /// What is left of it.
+    Whole(Bytes),
     /// Made while it is sent.
     Made(Box<Making>),
 }
@@ -139,7 +143,7 @@ pub struct Making {
 
 impl From<Bytes> for ReplyBody {
     fn from(whole: Bytes) -> Self {
-        Self::Whole(Full::new(whole))
+        Self::Whole(whole)
     }
 }
 
@@ -163,6 +167,11 @@ impl Drop for Making {
     }
 }
 
+fn next_piece(left: &mut Bytes) -> Option<Bytes> {
+    let count = left.len().min(PIECE_BYTES);
+    (count > 0).then(|| left.split_to(count))
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = BodyBroken;
@@ -172,7 +181,7 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
         match self.get_mut() {
-            Self::Whole(whole) => Pin::new(whole).poll_frame(cx).map_err(|never| match never {}),
+            Self::Whole(left) => Poll::Ready(next_piece(left).map(|piece| Ok(Frame::data(piece)))),
             Self::Made(making) => making.poll_piece(cx).map(|piece| {
                 let piece = piece?;
                 if let Err(error) = &piece {
@@ -185,14 +194,14 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Whole(left) => left.is_empty(),
             Self::Made(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(whole) => whole.size_hint(),
+            Self::Whole(left) => SizeHint::with_exact(left.len() as u64),
             Self::Made(_) => SizeHint::default(),
         }
     }

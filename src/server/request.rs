@@ -147,10 +147,10 @@ impl Exchanges {
             let arrived = Arrived { begin, head, body, id, route };
             return Answering::Waiting(Box::pin(Rc::clone(self).answer_in_time(arrived, under_way)));
         };
-        let (reply, ends_connection) = record.settle(outcome);
+        let (mut reply, ends_connection) = record.settle(outcome);
         let closes = ends_connection || self.closing.get();
         let now = Instant::now();
-        let (reply, body) = split(reply, under_way, &id, now);
+        let body = take_body(&mut reply, under_way, &id, now);
         let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, id, head.headers);
         Answering::Made(Some(response))
@@ -194,9 +194,9 @@ impl Exchanges {
             let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body, patience).await;
             (reply, closes)
         };
-        let (reply, closes) = answering.instrument(span).await;
+        let (mut reply, closes) = answering.instrument(span).await;
         let now = Instant::now();
-        let (reply, body) = split(reply, under_way, &arrived.id, now);
+        let body = take_body(&mut reply, under_way, &arrived.id, now);
         let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, arrived.id, arrived.head.headers);
         response
@@ -394,14 +394,13 @@ impl Exchanges {
 }
 
 /// Takes the body off a reply. With a whole one the request ends now, with one in pieces at its last.
-fn split(mut reply: Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> (Reply, ReplyBody) {
-    let body = if let Some(pieces) = reply.pieces.take() {
+fn take_body(reply: &mut Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> ReplyBody {
+    if let Some(pieces) = reply.pieces.take() {
         ReplyBody::Made(Box::new(Making::new(pieces, under_way, id.clone())))
     } else {
         under_way.end(now);
         std::mem::take(&mut reply.body).into()
-    };
-    (reply, body)
+    }
 }
 
 /// Gives a response its request's id, once nothing borrows from the request; the request's fields are done with.

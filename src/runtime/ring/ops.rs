@@ -115,6 +115,21 @@ pub(super) fn readable(socket: &Rc<Socket>) -> Op<Bare> {
     submit(Some(socket), Bare, entry)
 }
 
+/// Completes once `socket` takes bytes again, or an error (`poll(2)`).
+pub(super) fn writable(socket: &Rc<Socket>) -> Op<Bare> {
+    let events = u32::try_from(libc::POLLOUT).expect("a poll flag is small and positive");
+    let entry = opcode::PollAdd::new(descriptor(socket), events).build();
+    submit(Some(socket), Bare, entry)
+}
+
+/// Sends what the kernel takes of `bytes` without waiting (`send(2)`, `MSG_DONTWAIT`): the caller keeps the memory.
+pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: `bytes` is a live slice of its length, and the kernel keeps no pointer to it.
+    let count = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
 /// What can be received without waiting (`recv(2)`, `MSG_DONTWAIT`): saves a turn of the ring where
 /// something is known to be there.
 pub(super) fn receive_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {

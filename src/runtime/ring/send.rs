@@ -1,9 +1,10 @@
-//! The sending half of a connection: bytes are copied into a bounded buffer and leave in one send
-//! at a time. Knows nothing of what is sent, and has no timer: the kernel ends a connection whose
-//! peer takes nothing (`ListenOptions::write_stall`).
+//! The sending half of a connection: small writes are copied into a bounded buffer and leave in one
+//! send at a time; a large one goes from its writer's memory straight to the kernel. Knows nothing of
+//! what is sent, and has no timer: the kernel ends a connection whose peer takes nothing
+//! (`ListenOptions::write_stall`).
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use socket2::{SockRef, Socket};
 
-use super::ops::{self, Op, Outgoing};
+use super::ops::{self, Bare, Op, Outgoing};
 use crate::runtime::net::{Kick, peer_ended};
 
 /// Bytes that a connection accepts before its peer has taken any, in total: written but not sent,
@@ -26,6 +27,10 @@ const FIRST_CAPACITY: usize = 1024;
 /// a large reply and do not rest; a connection that rests keeps none.
 const KEPT_CAPACITY: usize = 16 * 1024;
 
+/// Bytes of a write that are worth a system call of their own. hyper has copied a reply's body behind its head; one
+/// more copy of a large one would cost more than the call.
+const LARGE_WRITE: usize = 16 * 1024;
+
 pub(super) struct SendHalf {
     socket: Rc<Socket>,
     /// Written and not yet in the kernel's hands.
@@ -33,6 +38,8 @@ pub(super) struct SendHalf {
     sending: Option<Op<Outgoing>>,
     /// Length of what `sending` was given; 0 without one.
     sending_len: usize,
+    /// Completes when the kernel has room again for a large write.
+    writable: Option<Op<Bare>>,
     /// The buffer that is neither `queued` nor with `sending`.
     spare: Vec<u8>,
     /// What ended the sending side, if anything did: reported at every later call.
@@ -69,14 +76,19 @@ impl SendHalf {
             queued: Vec::new(),
             sending: None,
             sending_len: 0,
+            writable: None,
             spare: Vec::new(),
             failure: None,
             shut: false,
         }
     }
 
-    /// Accepts as much of `bytes` as the bound allows; pending only if that is nothing.
+    /// Accepts as much of `bytes` as the bound allows, or of a large write as the kernel takes; pending only if
+    /// that is nothing.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.len() >= LARGE_WRITE {
+            return self.poll_write_through(cx, bytes);
+        }
         let room = ready!(self.poll_room(cx))?;
         let count = bytes.len().min(room);
         self.make_room();
@@ -84,22 +96,27 @@ impl SendHalf {
         Poll::Ready(Ok(count))
     }
 
-    /// Like [`poll_write`](Self::poll_write) for several slices, so that a large body is copied
-    /// here and nowhere else.
-    pub(super) fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let room = ready!(self.poll_room(cx))?;
-        let mut left = room;
-        self.make_room();
-        for slice in slices {
-            let count = slice.len().min(left);
-            self.queued.extend_from_slice(&slice[..count]);
-            left -= count;
+    /// Hands `bytes` to the kernel behind all that was written before.
+    fn poll_write_through(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_sent(cx))?;
+        loop {
+            if let Some(op) = &mut self.writable {
+                let outcome = ready!(Pin::new(op).poll(cx));
+                self.writable = None;
+                outcome?;
+            }
+            match ops::send_now(&self.socket, bytes) {
+                Ok(count) => return Poll::Ready(Ok(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = Some(ops::writable(&self.socket));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.fail(error);
+                    return Poll::Ready(self.check().map(|()| 0));
+                }
+            }
         }
-        Poll::Ready(Ok(room - left))
     }
 
     fn make_room(&mut self) {
@@ -204,8 +221,13 @@ impl SendHalf {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when the kernel has given the buffer back, whatever came of it.
+    /// Ready when the kernel has given the buffer back and waits for nothing more, whatever came of it.
     pub(super) fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(op) = &mut self.writable {
+            // The socket has been shut down, or the write will see what this was about.
+            let _ = ready!(Pin::new(op).poll(cx));
+            self.writable = None;
+        }
         self.poll_completion(cx).map(|_| ())
     }
 
@@ -221,12 +243,14 @@ impl SendHalf {
     /// Gives up what is queued and leaves what is in flight to the runtime.
     pub(super) fn abandon(&mut self) {
         self.sending = None;
+        self.writable = None;
         self.sending_len = 0;
         self.fail(io::ErrorKind::NotConnected.into());
     }
 
+    /// Whether the kernel holds an operation.
     pub(super) fn is_sending(&self) -> bool {
-        self.sending.is_some()
+        self.sending.is_some() || self.writable.is_some()
     }
 }
 

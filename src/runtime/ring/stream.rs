@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,9 +18,10 @@ use crate::runtime::net::{Stream, linger};
 
 /// A connection that receives and sends through `io_uring`.
 ///
-/// Reads come from one receive that stays armed across polls. Writes are copied and wait for a
-/// kick ([`Stream::kicker`]); beyond [`WRITE_BOUND`](super::WRITE_BOUND) they are pending. An
-/// error of a send surfaces at the next write, kick or shutdown.
+/// Reads come from one receive that stays armed across polls. Small writes are copied and wait for
+/// a kick ([`Stream::kicker`]); beyond [`WRITE_BOUND`](super::WRITE_BOUND) they are pending, and
+/// large ones go straight to the kernel. An error of a send surfaces at the next write, kick or
+/// shutdown.
 ///
 /// Dropping it ends the connection at once and loses what was not sent; [`Stream::close`] does
 /// not. Both are sound at any moment: what the kernel still uses stays alive until it is done.
@@ -89,18 +90,6 @@ impl Write for RingStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.send.borrow_mut().poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.send.borrow_mut().poll_write_vectored(cx, slices)
     }
 }
 

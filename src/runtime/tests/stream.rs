@@ -17,6 +17,8 @@ on_both_engines! {
     single_bytes_are_echoed
     small_reads_lose_nothing
     a_mebibyte_reaches_a_slow_reader_whole
+    large_writes_keep_their_place_among_small_ones
+    a_stream_whose_large_write_waits_can_be_dropped
     a_reset_surfaces_in_the_writer
     a_peer_that_never_reads_times_the_writer_out
     closing_lets_a_late_reader_have_the_reply
@@ -97,6 +99,53 @@ fn a_mebibyte_reaches_a_slow_reader_whole<L: OnEngine>() {
         },
     );
     assert!(received == expected, "{} bytes arrived", received.len());
+}
+
+fn large_writes_keep_their_place_among_small_ones<L: OnEngine>() {
+    let expected = pattern(2 * 1024 * 1024);
+    let ((), received) = serve_one::<L, _, _>(
+        async |mut stream| {
+            let all = pattern(2 * 1024 * 1024);
+            let mut rest = &all[..];
+            for length in [100, 40_000, 1, 16 * 1024, 70_000, 16 * 1024 - 1, 300_000].into_iter().cycle() {
+                let (piece, after) = rest.split_at(rest.len().min(length));
+                write_all(&mut stream, piece).await.unwrap();
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            stream.close().await;
+        },
+        |mut client| {
+            SockRef::from(&client).set_recv_buffer_size(32 * 1024).unwrap();
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).unwrap();
+            received
+        },
+    );
+    assert!(received == expected, "{} bytes arrived", received.len());
+}
+
+fn a_stream_whose_large_write_waits_can_be_dropped<L: OnEngine>() {
+    let (dropped, may_read) = mpsc::channel();
+    let ((), received) = serve_one::<L, _, _>(
+        async |mut stream| {
+            let bytes = vec![7; TOO_MUCH];
+            let writing = write_all(&mut stream, &bytes);
+            assert!(timeout(Duration::from_millis(100), writing).await.is_err());
+            drop(stream);
+            dropped.send(()).unwrap();
+        },
+        move |mut client| {
+            may_read.recv().unwrap();
+            let mut received = Vec::new();
+            // What the kernel had taken, then the end or a reset.
+            let _ = client.read_to_end(&mut received);
+            received.len()
+        },
+    );
+    assert!(received < TOO_MUCH);
 }
 
 fn a_reset_surfaces_in_the_writer<L: OnEngine>() {

@@ -63,7 +63,7 @@ impl<'a> Record<'a> {
 
     /// The reply, and whether the connection ends with it. Errors go to the log under the request's name.
     pub(super) fn settle(&self, outcome: Result<Reply, AppError>) -> (Reply, bool) {
-        let (reply, ends_connection) = match outcome {
+        let (mut reply, ends_connection) = match outcome {
             Ok(reply) => (reply, false),
             Err(error) => {
                 self.span().in_scope(|| error.log());
@@ -71,10 +71,9 @@ impl<'a> Record<'a> {
                 (error.into_reply(self.id), ends_connection)
             }
         };
-        let reply = match self.standing.get() {
-            Some(standing) => standing.told_by(reply),
-            None => reply,
-        };
+        if let Some(standing) = self.standing.get() {
+            standing.tell(&mut reply.headers);
+        }
         (reply, ends_connection)
     }
 
