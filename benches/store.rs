@@ -2,8 +2,9 @@
 //! commands of one transfer each, and of commits that hold one command of many.
 //!
 //! `cargo bench --bench store` runs every size in interleaved rounds on a fresh database in the target
-//! directory's file system and prints medians with the range over the rounds. `-- --rounds N` sets how many,
-//! `-- --postgres` takes a throwaway cluster from the installed programs instead of SQLite.
+//! directory's file system and prints medians with the range over the rounds. `-- --rounds N` sets how many, `-- --only
+//! NAME` runs the loads alone whose name ends so, `-- --postgres` takes a throwaway cluster from the installed programs
+//! instead of SQLite.
 
 #![allow(clippy::print_stdout, reason = "the figures are the result")]
 #![allow(
@@ -38,6 +39,15 @@ enum Load {
 
 use Load::{Batch, Commands};
 
+impl Load {
+    fn name(self) -> String {
+        match self {
+            Commands(count) => format!("{count} commands of one"),
+            Batch(count) => format!("one command of {count}"),
+        }
+    }
+}
+
 const LOADS: [Load; 9] = [
     Commands(1),
     Commands(16),
@@ -56,35 +66,31 @@ const ACCOUNTS: usize = 1_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let rounds = arguments
-        .iter()
-        .position(|argument| argument == "--rounds")
-        .and_then(|at| arguments.get(at + 1)?.parse().ok())
-        .unwrap_or(5);
+    let value = |name| arguments.get(arguments.iter().position(|argument| argument == name)? + 1);
+    let rounds = value("--rounds").and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+    let only = value("--only").map_or("", String::as_str);
+    let loads: Vec<_> = LOADS.into_iter().filter(|load| load.name().ends_with(only)).collect();
     let place = if arguments.iter().any(|argument| argument == "--postgres") {
         Place::postgres()
     } else {
         Place::sqlite()
     };
     let mut ledger = Ledger::new(place);
-    let mut runs = vec![Vec::new(); LOADS.len()];
+    let mut runs = vec![Vec::new(); loads.len()];
     for _ in 0..rounds {
-        for (runs, load) in runs.iter_mut().zip(LOADS) {
-            runs.push(ledger.run(load));
+        for (runs, load) in runs.iter_mut().zip(&loads) {
+            runs.push(ledger.run(*load));
         }
     }
     println!(
         "{}, {ACCOUNTS} accounts, {rounds} rounds of {ROUND:?}; medians over the rounds [least, most]",
         ledger.store.describe()
     );
-    for (runs, load) in runs.iter().zip(LOADS) {
-        let name = match load {
-            Commands(count) => format!("{count} commands of one"),
-            Batch(count) => format!("one command of {count}"),
-        };
+    for (runs, load) in runs.iter().zip(&loads) {
         let of = |figure: fn(&Run) -> f64| spread(runs.iter().map(figure).collect());
         println!(
-            "{name:>20}: {:>26} transfers/s, commit p50 {:>22} p99 {:>25} us",
+            "{:>20}: {:>26} transfers/s, commit p50 {:>22} p99 {:>25} us",
+            load.name(),
             of(|run| run.rate),
             of(|run| run.p50_us),
             of(|run| run.p99_us)

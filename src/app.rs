@@ -245,7 +245,16 @@ impl Blueprint<'_> {
             let events = Rc::new(Events::new(Rc::clone(&reader), commits, api::events::encode));
             Api {
                 router,
-                services: Services { reader, lane, pool, statements, tokens, tickets, events },
+                services: Services {
+                    reader,
+                    lane,
+                    pool,
+                    statements,
+                    tokens,
+                    tickets,
+                    events,
+                    turns: Rc::default(),
+                },
                 rate_limiter,
                 currencies,
                 open_registration,

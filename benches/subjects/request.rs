@@ -228,6 +228,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
             tokens: tokens.clone(),
             tickets: Tickets::new(&key),
             events,
+            turns: Rc::default(),
         },
         rate_limiter: Arc::new(RateLimiter::off()),
         currencies: Currencies::default(),

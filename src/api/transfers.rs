@@ -92,6 +92,7 @@ fn decided(outcome: Outcome, forbidden: &'static str) -> Result<(Arc<Transfer>, 
         Outcome::NotFound => Err(AppError::NotFound),
         Outcome::Forbidden => Err(AppError::Forbidden(forbidden)),
         Outcome::KeyReused => Err(AppError::IdempotencyKeyReused),
+        Outcome::KeyDamaged => Err(damaged_key()),
         Outcome::Registered(_)
         | Outcome::UsernameTaken
         | Outcome::Opened(_)
@@ -99,6 +100,12 @@ fn decided(outcome: Outcome, forbidden: &'static str) -> Result<(Arc<Transfer>, 
         | Outcome::Batch { .. }
         | Outcome::Expired(_) => Err(unexpected()),
     }
+}
+
+fn damaged_key() -> AppError {
+    AppError::Internal(
+        "what is kept under the idempotency key cannot be read, see `ringledger verify`".into(),
+    )
 }
 
 fn unexpected() -> AppError {

@@ -41,6 +41,12 @@ impl Turns {
         Poll::Pending
     }
 
+    /// Waits for the next turn: what has arrived for other tasks is seen before it goes on.
+    pub async fn next(&self) {
+        let number = self.number();
+        poll_fn(|cx| self.poll_after(number, cx)).await;
+    }
+
     /// Serves those who wait; resolves never. One task of the worker runs it.
     pub async fn run(&self, engine: Engine) {
         let mut due = Vec::new();

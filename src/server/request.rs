@@ -89,7 +89,7 @@ pub struct Exchanges {
     batches: Cell<usize>,
     known_host: KnownHost,
     /// Turns of the worker's loop.
-    pub(super) turns: Turns,
+    pub(super) turns: Rc<Turns>,
     /// Connections at rest.
     pub(super) parking: Parking,
     /// How many connections are WebSockets.
@@ -99,6 +99,7 @@ pub struct Exchanges {
 impl Exchanges {
     /// What answers on one core, and what it leaves behind of each request.
     pub fn new(api: Api, limits: Limits, access: AccessLines, metrics: CoreMetrics) -> Self {
+        let turns = Rc::clone(&api.services.turns);
         Self {
             api,
             limits,
@@ -107,7 +108,7 @@ impl Exchanges {
             closing: Cell::new(false),
             batches: Cell::new(0),
             known_host: KnownHost::default(),
-            turns: Turns::default(),
+            turns,
             parking: Parking::default(),
             sockets: Cell::new(0),
         }

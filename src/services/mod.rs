@@ -24,7 +24,7 @@ pub use statements::Statements;
 pub use tokens::{SigningKey, Tickets, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
-use crate::runtime::{CpuPool, PoolError};
+use crate::runtime::{CpuPool, PoolError, Turns};
 use crate::store::{Reader, StoreError};
 
 /// What one core serves requests with.
@@ -43,6 +43,8 @@ pub struct Services {
     pub tickets: Tickets,
     /// The feed of events.
     pub events: Rc<Events>,
+    /// The turns of the core's loop, for work that is done in stretches.
+    pub turns: Rc<Turns>,
 }
 
 /// Why a service said no. Each is an expected outcome with its own reply; money's own refusals are outcomes

@@ -10,12 +10,12 @@ use crate::models::transfer::Reference;
 use crate::models::{AccountId, Actor, IdempotencyKey, Role, Timestamp, Transfer, TransferStatus};
 use crate::store::{AccountQuery, Reader, StoreError, Stretch, TransferIndex, TransferQuery};
 
-/// Rows that a page looks at in each index: bounds the time that a search for a common value keeps a core busy, some
-/// 10 ms on SQLite.
+/// Rows that a page looks at in each index: bounds what a search for a common value costs, some 10 ms on SQLite.
 const SCAN_ROWS: u32 = 4_000;
-/// Rows of a stretch once the first one did not fill the page: bounds what is in memory at once.
-const STRETCH_ROWS: u32 = 500;
-/// Accounts of a user who names none; with more, one must be named. Each costs a page three walks of some 3 µs.
+/// Rows of a stretch once the first one did not fill the page. Between two stretches others have their turn, so it bounds
+/// how long a search on SQLite holds up its core, to some 1 ms, and what is in memory at once.
+const STRETCH_ROWS: u32 = 256;
+/// Accounts of a user who names none; with more, one must be named. Each costs a stretch three walks of some 3 µs.
 const OWN_ACCOUNTS: u32 = 256;
 
 /// Which transfers are wanted. All that is given must hold.
@@ -46,7 +46,7 @@ impl Services {
     /// [`Stretch::rest`] is set while there may be more, whether or not the page is full.
     pub async fn transfers(&self, actor: Actor, search: &TransferSearch) -> Result<Stretch, ServiceError> {
         let accounts = self.searched_accounts(actor, search.account).await?;
-        Ok(find(&self.reader, search, accounts.as_deref()).await?)
+        Ok(find(&self.reader, search, accounts.as_deref(), async || self.turns.next().await).await?)
     }
 
     /// The accounts that a transfer must touch one of; `None` for any.
@@ -70,16 +70,18 @@ impl Services {
     }
 }
 
-/// What is wanted among the transfers that touch one of `accounts`, or among all.
+/// What is wanted among the transfers that touch one of `accounts`, or among all. `others_turn` is awaited between
+/// stretches.
 pub async fn find(
     reader: &Reader,
     search: &TransferSearch,
     accounts: Option<&[AccountId]>,
+    others_turn: impl AsyncFn(),
 ) -> Result<Stretch, StoreError> {
     let (from_seq, before_seq) = numbers(reader, search).await?;
     let mut page = Page::new(search, accounts, from_seq);
     for by in indexes(search, accounts) {
-        walk(reader, by, before_seq, &mut page).await?;
+        walk(reader, by, before_seq, &mut page, &others_turn).await?;
     }
     Ok(page.end())
 }
@@ -105,6 +107,7 @@ async fn walk(
     by: TransferIndex<'_>,
     mut before_seq: u64,
     page: &mut Page<'_>,
+    others_turn: &impl AsyncFn(),
 ) -> Result<(), StoreError> {
     let mut looked_at = 0;
     let mut limit = page.search.limit + 1;
@@ -120,6 +123,7 @@ async fn walk(
         before_seq = rest;
         looked_at += limit;
         limit = limit.max(STRETCH_ROWS);
+        others_turn().await;
     }
     Ok(())
 }

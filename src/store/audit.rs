@@ -69,9 +69,16 @@ pub struct KeptKey {
 }
 
 impl KeptKey {
-    /// The events that the command brought.
-    pub fn told_by(&self) -> Result<Range<u64>, StoreError> {
-        events_of(self.seq, self.outcome.as_deref())
+    /// Whether its outcome can be read and, that of a batch, is what was written.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match (self.seq, self.outcome.as_deref()) {
+            (Some(_), _) => Ok(()),
+            (None, Some(text)) => match keys::read(text)? {
+                Kept::Rejected { .. } => Ok(()),
+                Kept::Batch { batch } => batch.check(self.fingerprint),
+            },
+            (None, None) => Err(no_outcome()),
+        }
     }
 }
 
@@ -83,8 +90,12 @@ pub(super) fn events_of(seq: Option<u64>, outcome: Option<&str>) -> Result<Range
             Kept::Rejected { .. } => 0..0,
             Kept::Batch { batch } => batch.seqs(),
         }),
-        (None, None) => Err(StoreError::Corrupt("a key's record has no outcome".into())),
+        (None, None) => Err(no_outcome()),
     }
+}
+
+fn no_outcome() -> StoreError {
+    StoreError::Corrupt("a key's record has no outcome".into())
 }
 
 /// How many rows there are.

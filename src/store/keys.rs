@@ -4,10 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::StoreError;
-use crate::models::posting::{BatchOutcome, KeyOutcome, Refusal, Rejection};
-use crate::models::{Event, Transfer, TransferId};
+use crate::models::posting::{BatchOutcome, KeyOutcome, KeyRecord, Refusal, Rejection};
+use crate::models::{Event, Fingerprint, IdempotencyKey, Transfer, TransferId, UserId};
 
 /// How many dead keys a batch drops for each command it has: more than one, so that the table shrinks to the
 /// keys of the last day, and few, so that no batch waits long for it.
@@ -38,22 +39,34 @@ pub(super) struct KeptBatch {
     aborted: bool,
     /// The refused ones by their places; of an aborted batch without those that would have passed.
     refused: Vec<(u32, Refusal)>,
+    /// SHA-256 over the fingerprint and this record without it, in hexadecimal. No event tells what was refused, so an
+    /// audit could not tell a changed record from a true one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    sha256: String,
 }
 
 /// What stands in the two columns of an outcome: the event, or else the text.
-pub(super) fn columns(outcome: &KeyOutcome) -> Result<(Option<u64>, Option<String>), StoreError> {
-    let kept = match outcome {
+pub(super) fn columns(record: &KeyRecord) -> Result<(Option<u64>, Option<String>), StoreError> {
+    let kept = match &record.outcome {
         KeyOutcome::Transfer { seq, .. } => return Ok((Some(*seq), None)),
         KeyOutcome::Rejected(rejection, request_id) => {
             Kept::Rejected { rejection: *rejection, request_id: request_id.clone() }
         }
-        KeyOutcome::Batch(batch) => Kept::Batch { batch: KeptBatch::of(batch) },
+        KeyOutcome::Batch(batch) => Kept::Batch { batch: KeptBatch::of(batch).sealed(record.fingerprint)? },
         KeyOutcome::Unread => {
             return Err(StoreError::Corrupt("an outcome that was not read is written".into()));
         }
     };
-    let text = serde_json::to_string(&kept).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    Ok((None, Some(text)))
+    Ok((None, Some(text_of(&kept)?)))
+}
+
+fn text_of(kept: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(kept).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// Puts into the log that a key's record cannot be read.
+pub(super) fn tell_damaged(user: UserId, key: &IdempotencyKey, error: &StoreError) {
+    tracing::error!(%user, key = key.as_str(), %error, "what is kept under a key cannot be read");
 }
 
 /// The outcome that a column's text tells of.
@@ -100,7 +113,26 @@ impl KeptBatch {
             items: u32::try_from(batch.items.len()).unwrap_or(u32::MAX),
             aborted: batch.aborted,
             refused: refused.collect(),
+            sha256: String::new(),
         }
+    }
+
+    /// With its digest.
+    fn sealed(mut self, fingerprint: Fingerprint) -> Result<Self, StoreError> {
+        self.sha256.clear();
+        let text = text_of(&self)?;
+        let digest = Sha256::new().chain_update(fingerprint.as_bytes()).chain_update(text).finalize();
+        self.sha256 = const_hex::encode(digest);
+        Ok(self)
+    }
+
+    /// Whether it is what was written under a key of this use.
+    pub(super) fn check(self, fingerprint: Fingerprint) -> Result<(), StoreError> {
+        let said = self.sha256.clone();
+        if self.sealed(fingerprint)?.sha256 == said {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt("a key's record of a batch is not what was written".into()))
     }
 
     /// The events that made its transfers.

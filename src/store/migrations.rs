@@ -48,7 +48,10 @@ pub struct Status {
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// A newer program has migrated the store.
-    #[error("the store has schema version {found}, this program knows {known}: run a newer ringledger")]
+    #[error(
+        "the store has schema version {found}, this program knows {known}: run a newer ringledger \
+         (before 1.0 servers of different versions cannot share a store)"
+    )]
     Newer {
         /// The store's version.
         found: u32,
@@ -56,7 +59,9 @@ pub enum SchemaError {
         known: u32,
     },
     /// A migration has not run yet.
-    #[error("migration {version} is not applied: run `ringledger migrate`")]
+    #[error(
+        "migration {version} is not applied: stop all servers of the older version, then run `ringledger migrate`"
+    )]
     Behind {
         /// Its number.
         version: u32,

@@ -286,11 +286,12 @@ impl Writer {
         }
     }
 
-    /// When the first hold with a time limit ends.
-    pub async fn next_expiry(&mut self) -> Result<Option<Timestamp>, StoreError> {
+    /// The first time limit of a pending transfer that is up at `clock`, or at the time that a batch of now would have if
+    /// that is later. Fails at once while the way to the store is known to be lost.
+    pub async fn first_due(&mut self, clock: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         match self {
-            Self::Sqlite(writer) => writer.next_expiry(),
-            Self::Postgres(writer) => writer.next_expiry().await,
+            Self::Sqlite(writer) => writer.first_due(clock),
+            Self::Postgres(writer) => writer.first_due(clock).await,
         }
     }
 

@@ -8,7 +8,7 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::order::{self, OrderBody};
-use super::{TransferView, asked, unexpected};
+use super::{TransferView, asked, damaged_key, unexpected};
 use crate::api::error::{mark_replayed, refusal_problem};
 use crate::api::{Answer, Api, AppError, AuthUser};
 use crate::models::Currencies;
@@ -63,6 +63,7 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
             Ok(mark_replayed(reply.no_store(), replayed))
         }
         Outcome::KeyReused => Err(AppError::IdempotencyKeyReused),
+        Outcome::KeyDamaged => Err(damaged_key()),
         Outcome::Registered(_)
         | Outcome::UsernameTaken
         | Outcome::Opened(_)

@@ -17,6 +17,8 @@ pub struct Books {
     pub(super) now: Timestamp,
     pub(super) accounts: HashMap<AccountId, Account>,
     pub(super) keys: HashMap<(UserId, IdempotencyKey), KeyRecord>,
+    /// Keys with a record that cannot be read.
+    pub(super) damaged_keys: HashSet<(UserId, IdempotencyKey)>,
     pub(super) users: HashMap<UserId, User>,
     pub(super) usernames: HashMap<String, UserId>,
     /// Those that commands name, those whose time may be up, and those made in this batch.
@@ -151,6 +153,7 @@ impl Books {
             now: clock.max(head.at).max(last_key_use.unwrap_or(head.at)),
             accounts: HashMap::new(),
             keys: HashMap::new(),
+            damaged_keys: HashSet::new(),
             users: HashMap::new(),
             usernames: HashMap::new(),
             transfers: HashMap::new(),
@@ -191,6 +194,11 @@ impl Books {
     /// Takes in a key's record from the store.
     pub fn load_key(&mut self, user: UserId, key: IdempotencyKey, record: KeyRecord) {
         self.keys.insert((user, key), record);
+    }
+
+    /// Takes note of a key whose record in the store cannot be read: a command that names it gets no other outcome.
+    pub fn load_damaged_key(&mut self, user: UserId, key: IdempotencyKey) {
+        self.damaged_keys.insert((user, key));
     }
 
     /// Takes in a user from the store.

@@ -48,6 +48,8 @@ pub enum Outcome {
     Forbidden,
     /// The key was used for something else within its life. Not stored.
     KeyReused,
+    /// What is kept under the key cannot be read, so nothing was done. Not stored.
+    KeyDamaged,
 }
 
 /// What became of a batch, kept under its key.

@@ -69,7 +69,11 @@ impl Books {
 
     /// What a key stands for, if it does: the replay of its outcome, or the refusal of another use.
     fn earlier(&self, used: &Use<'_>) -> Option<Outcome> {
-        let record = self.keys.get(&used.name()).filter(|record| is_alive(record.used_at, self.now))?;
+        let name = used.name();
+        if self.damaged_keys.contains(&name) {
+            return Some(Outcome::KeyDamaged);
+        }
+        let record = self.keys.get(&name).filter(|record| is_alive(record.used_at, self.now))?;
         Some(if record.fingerprint == used.fingerprint {
             decided(record.outcome.clone(), true)
         } else {

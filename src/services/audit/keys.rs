@@ -15,8 +15,8 @@ pub(super) fn check_keys(source: &impl Source) -> Result<(), AuditError> {
     }
     source.each_key(|kept, body| {
         let key = kept.key.as_str();
-        if kept.told_by().is_err() {
-            return Err(broken(Invariant::I2, format!("the record of key {key} cannot be read")));
+        if let Err(error) = kept.check() {
+            return Err(broken(Invariant::I2, format!("the record of key {key}: {error}")));
         }
         let Some(seq) = kept.seq else { return Ok(()) };
         let event = body.and_then(|body| Event::decode(&body).ok());

@@ -64,8 +64,7 @@ impl Sweep {
 
 /// Lets some holds go and says how many.
 async fn sweep(writer: &mut Writer) -> Result<u32, StoreError> {
-    let due = writer.next_expiry().await?.is_some_and(|first| first <= now());
-    if !due {
+    if writer.first_due(now()).await?.is_none() {
         return Ok(0);
     }
     let outcomes = writer.commit(&[Command::ExpireHolds(ExpireHolds { limit: HOLDS })], &now).await?;

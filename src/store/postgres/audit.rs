@@ -1,7 +1,7 @@
 //! One snapshot of a ledger on Postgres for `verify` and `export`: a read-only transaction that lasts for the walk, read in pages.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
@@ -27,6 +27,9 @@ use crate::store::{Credentials, StoreError};
 
 /// Rows that are held at once.
 const PAGE_ROWS: i64 = crate::store::audit::PAGE_ROWS as i64;
+
+/// Bytes of outcomes of keys that are held at once, and one more outcome: that of a large batch is of hundreds of KiB.
+const PAGE_BYTES: i64 = 4 << 20;
 
 /// How long the end of the transaction may take. It only spares the server's log a line.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -58,10 +61,16 @@ const USERS: &str = concat!(
     user_columns!(),
     ", password_hash from users where ($1::uuid is null or id > $1) order by id limit $2"
 );
+/// Of a page's rows those before which there are less than $5 bytes of outcomes.
 const KEPT_KEYS: &str = "select user_id, key, fingerprint, used_at, seq, outcome, body
-    from idempotency left join events using (seq)
-    where ($1::timestamptz is null or (used_at, user_id, key) > ($1, $2, $3))
-    order by used_at, user_id, key limit $4";
+    from (select *, sum(octet_length(outcome)) over (
+            order by used_at, user_id, key rows between unbounded preceding and 1 preceding) as bytes_before
+        from (select * from idempotency
+            where ($1::timestamptz is null or (used_at, user_id, key) > ($1, $2, $3))
+            order by used_at, user_id, key limit $4) as page) as measured
+    left join events using (seq)
+    where bytes_before is null or bytes_before < $5
+    order by used_at, user_id, key";
 /// Opens the view, without time limits that a server may set: an audit may take hours, and idles while it hashes.
 const BEGIN: &str = "begin isolation level repeatable read read only; \
     set local statement_timeout = 0; set local lock_timeout = 0; \
@@ -167,14 +176,14 @@ impl AuditSource {
 
     /// What is derived from events, each known by its `seq` and its transfer's row.
     fn derived(&self, made: &[(u64, &Transfer)]) -> Result<Derived, StoreError> {
-        let (mut accounts, mut seqs, mut users, mut key_names) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut accounts, mut seqs, mut keys) = (Vec::new(), Vec::new(), HashSet::new());
         for (seq, transfer) in made {
             accounts.extend([transfer.terms.debit_account, transfer.terms.credit_account]);
             seqs.extend([signed(*seq); 2]);
-            users.push(transfer.created_by);
-            key_names.push(&transfer.idempotency_key);
+            // The transfers of a batch share one, whose record may be of hundreds of KiB.
+            keys.insert((transfer.created_by, &transfer.idempotency_key));
         }
+        let (users, key_names): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
         let mut derived = Derived::default();
         for row in self.rows(ENTRIES_OF, &[&accounts, &seqs])? {
             let (account, seq) = (get::<AccountId>(&row, 0)?, unsigned(get(&row, 1)?));
@@ -349,7 +358,7 @@ impl Source for AuditSource {
     ) -> Result<(), E> {
         let mut last: (Option<Timestamp>, Option<UserId>, String) = (None, None, String::new());
         loop {
-            let page = self.rows(KEPT_KEYS, &[&last.0, &last.1, &last.2, &PAGE_ROWS])?;
+            let page = self.rows(KEPT_KEYS, &[&last.0, &last.1, &last.2, &PAGE_ROWS, &PAGE_BYTES])?;
             let Some(end) = page.last() else { return Ok(()) };
             last = (Some(get(end, 3)?), Some(get(end, 0)?), get(end, 1)?);
             for row in &page {

@@ -79,11 +79,22 @@ pub struct Memory {
     /// No key is kept that was used before this, in microseconds since the Unix epoch; 0 if nothing is known. Rows that
     /// a long-lived snapshot still sees would else be walked over by each batch again.
     oldest_key_use: AtomicI64,
+    /// No pending transfer ends before this, likewise.
+    first_expiry: AtomicI64,
 }
 
 impl Memory {
     pub(super) fn new(warned: Warned) -> Self {
-        Self { warned, oldest_key_use: AtomicI64::new(0) }
+        Self { warned, ..Self::default() }
+    }
+
+    /// The time before which no pending transfer is known to end.
+    pub(super) fn no_expiry_before(&self) -> Timestamp {
+        Timestamp::from_micros(self.first_expiry.load(Ordering::Relaxed)).unwrap_or(Timestamp::EPOCH)
+    }
+
+    pub(super) fn remember_no_expiry_before(&self, time: Timestamp) {
+        self.first_expiry.store(time.as_micros(), Ordering::Relaxed);
     }
 
     /// Whether a commit counts: only if the server has not warned since warnings were last taken.

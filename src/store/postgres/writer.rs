@@ -35,9 +35,16 @@ const SESSION: &str = "set plan_cache_mode = force_generic_plan; set enable_seqs
 const CHECK: &str =
     "select seq, hash, at, current_setting('transaction_read_only') = 'on' from head where id = 1";
 
-const NEXT_EXPIRY: &str =
-    "select expires_at from transfers where status = 'pending' and expires_at is not null
-    order by expires_at limit 1";
+/// The first time limit that is up at $1 or at the ledger's time, and the time of the last event. None is up before $2.
+const FIRST_DUE: &str = "select at, (select expires_at from transfers
+        where status = 'pending' and expires_at is not null and expires_at >= $2
+            and expires_at <= greatest($1, at, (select used_at from idempotency order by used_at desc limit 1))
+        order by expires_at limit 1)
+    from head where id = 1";
+
+/// How long a look for holds that are due leaves a database alone that was just dialled in vain: the lane is held up by
+/// each attempt, and commands make their own.
+const DIAL_REST: Duration = Duration::from_secs(5);
 
 /// Commits batches. The posting lane owns it.
 #[derive(Debug)]
@@ -46,6 +53,8 @@ pub struct Writer {
     session: Option<Session>,
     /// Whether the last batch found no way to the store: then the next one tries once and fails quickly.
     down: bool,
+    /// When the last dial failed, until one succeeds.
+    dialled_in_vain: Option<Instant>,
 }
 
 /// The lane's connection.
@@ -57,7 +66,7 @@ struct Session {
 
 impl Writer {
     pub(super) const fn new(options: Arc<Options>) -> Self {
-        Self { options, session: None, down: false }
+        Self { options, session: None, down: false, dialled_in_vain: None }
     }
 
     /// Decides and stores a batch; see [`crate::store::Writer::commit`]. Tries again, within the time that a commit
@@ -139,9 +148,17 @@ impl Writer {
     async fn connected(&mut self) -> Result<&Session, AttemptError> {
         let session = match self.session.take().filter(|session| !session.client.is_closed()) {
             Some(session) => session,
-            None => self.connect().await.map_err(AttemptError::Connect)?,
+            None => self.connect_noting().await.map_err(AttemptError::Connect)?,
         };
         Ok(self.session.insert(session))
+    }
+
+    /// Takes note of an attempt in vain, also if it is given up from outside.
+    async fn connect_noting(&mut self) -> Result<Session, StoreError> {
+        self.dialled_in_vain = Some(Instant::now());
+        let session = self.connect().await;
+        self.dialled_in_vain = session.is_err().then(Instant::now);
+        session
     }
 
     /// Plain sockets of this thread's runtime: what a batch waits for is the commit, and a ring gains it nothing
@@ -168,21 +185,29 @@ impl Writer {
         Err(StoreError::Unavailable("the database took too long for a check".into()))
     }
 
-    /// When the first hold with a time limit ends.
-    pub async fn next_expiry(&mut self) -> Result<Option<Timestamp>, StoreError> {
+    /// The first time limit that is up; see [`crate::store::Writer::first_due`].
+    pub async fn first_due(&mut self, clock: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let is_open = self.session.as_ref().is_some_and(|session| !session.client.is_closed());
+        if !is_open && self.dialled_in_vain.is_some_and(|at| at.elapsed() < DIAL_REST) {
+            return Err(StoreError::Unavailable("the database was not reached just now".into()));
+        }
         let limit = self.options.statement_timeout;
-        if let Ok(expiry) = timeout(limit, self.ask_next_expiry()).await {
-            return expiry;
+        if let Ok(due) = timeout(limit, self.ask_first_due(clock)).await {
+            return due;
         }
         self.session = None;
         Err(StoreError::Unavailable("the database took too long to name the first hold that ends".into()))
     }
 
-    async fn ask_next_expiry(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let client = &self.connected().await?.client;
-        let statement = client.prepare_cached(NEXT_EXPIRY).await?;
-        let row = client.query_opt(&statement, &[]).await?;
-        row.map(|row| rows::get(&row, 0)).transpose()
+    /// What has ended leaves dead rows in the index, which are walked over again and again while a long snapshot keeps
+    /// them. So a look begins where the one before has found nothing: a later hold ends after the last event of then.
+    async fn ask_first_due(&mut self, clock: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let Session { client, memory } = self.connected().await?;
+        let statement = client.prepare_cached(FIRST_DUE).await?;
+        let row = client.query_one(&statement, &[&clock, &memory.no_expiry_before()]).await?;
+        let (last_event, due): (Timestamp, Option<Timestamp>) = (rows::get(&row, 0)?, rows::get(&row, 1)?);
+        memory.remember_no_expiry_before(due.map_or(last_event, |due| due.min(last_event)));
+        Ok(due)
     }
 
     async fn ask_head(&mut self) -> Result<Head, StoreError> {

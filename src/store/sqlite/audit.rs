@@ -1,11 +1,14 @@
 //! One snapshot of an SQLite ledger for `verify`: a read transaction that lasts for the walk.
 
+use std::cell::RefCell;
+
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::rows;
 use crate::models::posting::{Entry, LoggedEvent};
 use crate::models::{
-    Account, AccountId, Currency, Event, EventKind, Head, Money, Timestamp, Transfer, TransferId, idempotency,
+    Account, AccountId, Currency, Event, EventKind, Head, IdempotencyKey, Money, Timestamp, Transfer,
+    TransferId, UserId, idempotency,
 };
 use crate::store::audit::{
     KeptKey, ORPHAN_ENTRY, ORPHAN_TRANSFER, PAGE_ROWS, ROW_COUNTS, RowCounts, Source, StoredEvent, StoredKey,
@@ -32,17 +35,27 @@ const KEY: &str = "select seq, outcome, used_at from idempotency where user_id =
 #[derive(Debug)]
 pub struct AuditSource {
     connection: Connection,
+    /// The record that was read last: the events of a batch, which share one, follow each other.
+    last_key: RefCell<Option<LastKey>>,
+}
+
+/// A key's record, and whose.
+#[derive(Debug)]
+struct LastKey {
+    user: UserId,
+    key: IdempotencyKey,
+    stored: Option<StoredKey>,
 }
 
 impl AuditSource {
     pub(super) fn new(connection: Connection) -> Result<Self, StoreError> {
         connection.execute_batch("begin")?;
-        Ok(Self { connection })
+        Ok(Self::within(connection))
     }
 
     /// A view of what a transaction of this connection has written.
     pub(super) const fn within(connection: Connection) -> Self {
-        Self { connection }
+        Self { connection, last_key: RefCell::new(None) }
     }
 
     pub(super) const fn connection(&self) -> &Connection {
@@ -80,6 +93,18 @@ impl AuditSource {
     }
 
     fn key(&self, transfer: &Transfer) -> Result<Option<StoredKey>, StoreError> {
+        let (user, key) = (transfer.created_by, &transfer.idempotency_key);
+        let mut last = self.last_key.borrow_mut();
+        let is_same = |last: &LastKey| (last.user, &last.key) == (user, key);
+        if let Some(last) = last.as_ref().filter(|last| is_same(last)) {
+            return Ok(last.stored.clone());
+        }
+        let stored = self.read_key(transfer)?;
+        *last = Some(LastKey { user, key: key.clone(), stored: stored.clone() });
+        Ok(stored)
+    }
+
+    fn read_key(&self, transfer: &Transfer) -> Result<Option<StoredKey>, StoreError> {
         let mut query = self.connection.prepare_cached(KEY)?;
         let mut found = query.query((transfer.created_by, &transfer.idempotency_key))?;
         let Some(row) = found.next()? else { return Ok(None) };

@@ -2,6 +2,7 @@
 
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value, ValueRef};
+use uuid::Uuid;
 
 use crate::models::event::ChainHash;
 use crate::models::{
@@ -26,7 +27,10 @@ macro_rules! id_column {
     ($($id:ty),*) => {$(
         impl ToSql for $id {
             fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                Ok(ToSqlOutput::Owned(Value::Text(self.to_string())))
+                // Not `to_string`, which goes through a formatter: a transfer has ten ids to write.
+                let mut text = Uuid::encode_buffer();
+                let text = self.as_uuid().as_hyphenated().encode_lower(&mut text);
+                Ok(ToSqlOutput::Owned(Value::Text(text.to_owned())))
             }
         }
     )*};

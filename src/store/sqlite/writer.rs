@@ -49,13 +49,15 @@ impl Writer {
         Ok(self.connection.prepare_cached(head_query!())?.query_row((), rows::head)?)
     }
 
-    /// When the first hold with a time limit ends.
-    pub fn next_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+    /// The first time limit that is up; see [`crate::store::Writer::first_due`].
+    pub fn first_due(&self, clock: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let mut query = self.connection.prepare_cached(
             "select expires_at from transfers where status = 'pending' and expires_at is not null
+                 and expires_at <= max(?1, (select at from head where id = 1),
+                     coalesce((select used_at from idempotency order by rowid desc limit 1), 0))
              order by expires_at limit 1",
         )?;
-        Ok(query.query_row((), |row| row.get(0)).optional()?)
+        Ok(query.query_row([clock], |row| row.get(0)).optional()?)
     }
 
     /// Closes the database. The last connection to it moves the log into the file and removes the log; nobody

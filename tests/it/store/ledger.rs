@@ -121,7 +121,13 @@ impl Ledger {
     /// When the first hold with a time limit ends.
     #[track_caller]
     pub(crate) fn next_expiry(&mut self) -> Option<Timestamp> {
-        self.runtime.block_on(self.writer.next_expiry()).unwrap()
+        self.runtime.block_on(self.writer.first_due(the_end())).unwrap()
+    }
+
+    /// The first time limit that is up at [`Self::clock`].
+    #[track_caller]
+    pub(crate) fn first_due(&mut self) -> Option<Timestamp> {
+        self.runtime.block_on(self.writer.first_due(self.clock)).unwrap()
     }
 
     /// Commits one command.
@@ -265,6 +271,11 @@ any_command! {
 /// A runtime for one thread's queries.
 pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The latest time that there is.
+pub(crate) fn the_end() -> Timestamp {
+    Timestamp::EPOCH.saturating_add_seconds(i64::MAX)
 }
 
 /// Seconds after the beginning of 2026.

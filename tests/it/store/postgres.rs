@@ -1,5 +1,6 @@
 //! The contract on Postgres, and what is Postgres' own: settings of the server, races, migrations side by side.
 
+mod holds;
 mod moves;
 mod tampering;
 

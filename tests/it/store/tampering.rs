@@ -204,6 +204,17 @@ const TAMPERINGS_OF_KINDS: &[(&str, Invariant)] = &[
     ("update idempotency set outcome = '{}' where key = 'batch'", Invariant::I2),
     ("update idempotency set outcome = null, seq = 11 where key = 'batch'", Invariant::I2),
     ("update idempotency set used_at = used_at + TICK where key = 'batch'", Invariant::I2),
+    ("update idempotency set fingerprint = ZEROS where key = 'batch'", Invariant::I2),
+    (
+        "update idempotency set outcome = replace(outcome, '\"items\":3', '\"items\":4') where key = 'batch'",
+        Invariant::I2,
+    ),
+    ("update idempotency set outcome = replace(outcome, '[1,', '[0,') where key = 'batch'", Invariant::I2),
+    ("update idempotency set outcome = replace(outcome, 'credit', 'debit') where key = 'batch'", Invariant::I2),
+    (
+        "update idempotency set outcome = replace(outcome, 'sha256', 'sha512') where key = 'batch'",
+        Invariant::I2,
+    ),
     ("update idempotency set key = 'more' where key = 'batch'", Invariant::I2),
     // Fingerprints, by which a key is known to be used for something else.
     ("update idempotency set fingerprint = ZEROS where key = 'held'", Invariant::I2),

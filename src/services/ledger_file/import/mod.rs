@@ -25,8 +25,10 @@ use crate::store::import::Importer;
 /// The longest line in bytes: far beyond an event and beyond the stored reply to the largest batch. It bounds what a
 /// file without ends of lines can take.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// How many lines are written at once. They and what they change are held in memory: a few KiB each at most.
+/// How many lines are written at once. They and what they change are held in memory.
 const CHUNK_LINES: usize = 5_000;
+/// How many bytes of lines are written at once, if that is reached before: the keys of 5,000 large batches are 2 GiB.
+const CHUNK_BYTES: usize = 16 << 20;
 
 /// What was read: the same as an audit finds in the new ledger.
 pub type Imported = Audited;
@@ -164,8 +166,9 @@ fn read_all(
     let mut reading = Reading::new(importer);
     loop {
         let digest = lines.digest.clone();
-        let line = serde_json::from_slice(lines.next()?.ok_or(Problem::Truncated)?)?;
-        let end = reading.line(line, lines.read)?;
+        let text = lines.next()?.ok_or(Problem::Truncated)?;
+        let (line, bytes) = (serde_json::from_slice(text)?, text.len());
+        let end = reading.line(line, bytes, lines.read)?;
         progress(Progress { what: "events", done: reading.chain.head().seq, total: events });
         if let Some(end) = end {
             reading.flush()?;

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{CHUNK_LINES, ImportError, Problem};
+use super::{CHUNK_BYTES, CHUNK_LINES, ImportError, Problem};
 use crate::models::posting::LoggedEvent;
 use crate::models::replay::{Needs, Replay};
 use crate::models::user::BUILT_IN_OPERATOR;
@@ -55,7 +55,7 @@ enum Part {
     End,
 }
 
-/// What was read so far. Lines are kept until there are [`CHUNK_LINES`] of a part.
+/// What was read so far. Lines are kept until there are [`CHUNK_LINES`] or [`CHUNK_BYTES`] of a part.
 pub(super) struct Reading<'a> {
     importer: &'a Importer,
     part: Part,
@@ -70,6 +70,8 @@ pub(super) struct Reading<'a> {
     events: Vec<(u64, Event)>,
     logged: Vec<LoggedEvent>,
     keys: Vec<KeptKey>,
+    /// Bytes of the lines that are kept.
+    kept_bytes: usize,
 }
 
 impl<'a> Reading<'a> {
@@ -88,11 +90,12 @@ impl<'a> Reading<'a> {
             events: Vec::new(),
             logged: Vec::new(),
             keys: Vec::new(),
+            kept_bytes: 0,
         }
     }
 
-    /// Takes a line in; the last one is returned.
-    pub(super) fn line(&mut self, line: Line, number: u64) -> Result<Option<End>, Failure> {
+    /// Takes a line of so many bytes in; the last one is returned.
+    pub(super) fn line(&mut self, line: Line, bytes: usize, number: u64) -> Result<Option<End>, Failure> {
         match line {
             Line::User(user) => {
                 self.enter(Part::Users)?;
@@ -121,7 +124,8 @@ impl<'a> Reading<'a> {
             }
         }
         let kept = [self.users.len(), self.accounts.len(), self.events.len(), self.keys.len()];
-        if kept.contains(&CHUNK_LINES) {
+        self.kept_bytes += bytes;
+        if kept.contains(&CHUNK_LINES) || self.kept_bytes >= CHUNK_BYTES {
             self.flush()?;
         }
         Ok(None)
@@ -159,6 +163,7 @@ impl<'a> Reading<'a> {
 
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         let importer = self.importer;
+        self.kept_bytes = 0;
         importer.save_users(&mem::take(&mut self.users)).map_err(refused)?;
         importer.save_accounts(&mem::take(&mut self.accounts)).map_err(refused)?;
         if !self.events.is_empty() {
@@ -206,5 +211,31 @@ impl<'a> Reading<'a> {
         } else {
             Err(Problem::Order("the built-in operator is not among the users"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Location, Store};
+
+    #[test]
+    fn lines_are_stored_when_they_are_many_bytes() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Sqlite { directory: directory.path().to_owned() }).unwrap();
+        let importer = store.importer().unwrap();
+        let mut reading = Reading::new(&importer);
+        let mut read = |name: &str, bytes| {
+            let fingerprint = "0".repeat(64);
+            let line = format!(
+                r#"{{"key":{{"user":"{BUILT_IN_OPERATOR}","key":"{name}","fingerprint":"{fingerprint}","used_at":"2026-01-01T00:00:00Z",
+                "seq":1,"outcome":null}}}}"#
+            );
+            assert!(reading.line(serde_json::from_str(&line).unwrap(), bytes, 1).is_ok());
+            reading.keys.len()
+        };
+        assert_eq!(read("a", CHUNK_BYTES / 2), 1);
+        assert_eq!(read("b", CHUNK_BYTES / 2), 0, "both are stored");
+        assert_eq!(read("c", CHUNK_BYTES / 2), 1);
     }
 }

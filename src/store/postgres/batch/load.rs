@@ -7,7 +7,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement};
 
-use super::keys::{self, Record};
+use super::keys::{self, Records};
 use super::{BatchError, transfers};
 use crate::models::posting::{Books, Command, Needs};
 use crate::models::{Account, Head, IdempotencyKey, Timestamp, Transfer, User, UserId};
@@ -67,7 +67,7 @@ const USERS: &str = concat!(
 pub(super) struct Loaded {
     head: Head,
     accounts: Vec<Account>,
-    keys: Vec<Record>,
+    keys: Records,
     transfers: Vec<Transfer>,
     users: Vec<User>,
     last_key_use: Option<Timestamp>,
@@ -78,7 +78,7 @@ pub(super) struct Loaded {
 impl Loaded {
     /// The keys that have a record, alive or dead.
     pub(super) fn known_keys(&self) -> HashSet<(UserId, IdempotencyKey)> {
-        self.keys.iter().map(|(user, key, _)| (*user, key.clone())).collect()
+        self.keys.read.iter().map(|(name, _)| name.clone()).collect()
     }
 
     pub(super) fn into_books(self, clock: Timestamp) -> Books {
@@ -92,8 +92,11 @@ impl Loaded {
         for transfer in self.transfers {
             books.load_transfer(transfer);
         }
-        for (user, key, record) in self.keys {
+        for ((user, key), record) in self.keys.read {
             books.load_key(user, key, record);
+        }
+        for (user, key) in self.keys.damaged {
+            books.load_damaged_key(user, key);
         }
         books
     }
@@ -163,7 +166,7 @@ fn read<'a>(rows: &'a [Row], users: &[Row]) -> Result<(Loaded, Vec<&'a Row>), Ba
             at: rows::get(state, STATE + 2)?,
         },
         accounts,
-        keys: Vec::new(),
+        keys: Records::default(),
         transfers: Vec::new(),
         users: users.iter().map(rows::user).collect::<Result<_, _>>()?,
         server_time: rows::get(state, STATE + 3)?,

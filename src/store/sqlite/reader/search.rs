@@ -3,6 +3,7 @@
 //! An index is walked for the `seq` of its rows, which it holds itself; only then are transfers read, each by its
 //! row id. `indexed by` makes a plan that would walk over anything else an error.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, ToSql};
@@ -43,6 +44,13 @@ fn walks<'a>(by: &'a TransferIndex<'_>) -> (&'static [&'static str], Vec<&'a dyn
     }
 }
 
+/// A walk over an index from a value on, and the greatest `seq` that it finds.
+struct Walk<'a> {
+    first: u64,
+    sql: &'static str,
+    value: &'a dyn ToSql,
+}
+
 impl Reader {
     /// A stretch of transfers in descending order of `seq`.
     pub fn transfers(&self, query: TransferQuery<'_>) -> Result<Stretch, StoreError> {
@@ -59,26 +67,42 @@ impl Reader {
     fn newest(&self, query: &TransferQuery<'_>) -> Result<BTreeSet<u64>, StoreError> {
         // A caller's cursor may name any number; no `seq` is beyond what a column holds.
         let before_seq = query.before_seq.min(i64::MAX as u64);
-        let (statements, values) = walks(&query.by);
         let mut newest = BTreeSet::new();
         // What is below the least of a full stretch need not be walked over.
         let mut from_seq = query.from_seq;
-        for sql in statements {
+        for Walk { first, sql, value } in self.walks(query, before_seq)? {
+            if first < from_seq {
+                break;
+            }
             let mut walk = self.connection.prepare_cached(sql)?;
-            for value in &values {
-                let mut rows = walk.query((value, from_seq, before_seq, query.limit))?;
-                while let Some(row) = rows.next()? {
-                    newest.insert(row.get(0)?);
-                }
-                while newest.len() > query.limit as usize {
-                    newest.pop_first();
-                }
-                if newest.len() == query.limit as usize {
-                    from_seq = newest.first().map_or(from_seq, |least| least + 1);
-                }
+            let mut rows = walk.query((value, from_seq, before_seq, query.limit))?;
+            while let Some(row) = rows.next()? {
+                newest.insert(row.get(0)?);
+            }
+            while newest.len() > query.limit as usize {
+                newest.pop_first();
+            }
+            if newest.len() == query.limit as usize {
+                from_seq = newest.first().map_or(from_seq, |least| least + 1);
             }
         }
         Ok(newest)
+    }
+
+    /// The walks that find anything, those that begin with the newest first: of many accounts, most are then passed by
+    /// once a stretch is full.
+    fn walks<'a>(&self, query: &'a TransferQuery<'_>, before_seq: u64) -> Result<Vec<Walk<'a>>, StoreError> {
+        let (statements, values) = walks(&query.by);
+        let mut found = Vec::with_capacity(statements.len() * values.len());
+        for sql in statements {
+            let mut walk = self.connection.prepare_cached(sql)?;
+            for &value in &values {
+                let first = walk.query_row((value, query.from_seq, before_seq, 1), |row| row.get(0));
+                found.extend(first.optional()?.map(|first| Walk { first, sql, value }));
+            }
+        }
+        found.sort_unstable_by_key(|walk| Reverse(walk.first));
+        Ok(found)
     }
 
     fn transfer_at(&self, seq: u64) -> Result<Option<Transfer>, StoreError> {

@@ -1,9 +1,11 @@
 //! What a batch depends on, brought into the books.
 
-use rusqlite::{OptionalExtension, Transaction};
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, Row, Transaction};
 
 use crate::models::posting::{Books, Command, KeyOutcome, KeyRecord, Needs};
-use crate::models::{AccountId, Timestamp};
+use crate::models::{AccountId, Fingerprint, Timestamp};
 use crate::store::StoreError;
 use crate::store::columns::{account_columns, head_query, transfer_columns, user_columns};
 use crate::store::keys::{self, Kept};
@@ -78,18 +80,31 @@ fn load_keys(transaction: &Transaction<'_>, needs: &Needs, books: &mut Books) ->
     )?;
     for (user, key) in &needs.keys {
         let mut found = query.query((user, key))?;
-        if let Some(row) = found.next()? {
-            let fingerprint = row.get(0)?;
-            let outcome = match row.get::<_, Option<u64>>(2)? {
-                _ if !needs.fingerprints.contains(&fingerprint) => KeyOutcome::Unread,
-                Some(seq) => event_outcome(transaction, seq)?,
-                None => kept_outcome(transaction, &row.get::<_, String>(3)?)?,
-            };
-            let record = KeyRecord { fingerprint, used_at: row.get(1)?, outcome };
-            books.load_key(*user, key.clone(), record);
+        let Some(row) = found.next()? else { continue };
+        match key_record(transaction, row, &needs.fingerprints) {
+            Ok(record) => books.load_key(*user, key.clone(), record),
+            Err(error @ StoreError::Corrupt(_)) => {
+                keys::tell_damaged(*user, key, &error);
+                books.load_damaged_key(*user, key.clone());
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+fn key_record(
+    transaction: &Transaction<'_>,
+    row: &Row<'_>,
+    wanted: &HashSet<Fingerprint>,
+) -> Result<KeyRecord, StoreError> {
+    let fingerprint = row.get(0)?;
+    let outcome = match row.get::<_, Option<u64>>(2)? {
+        _ if !wanted.contains(&fingerprint) => KeyOutcome::Unread,
+        Some(seq) => event_outcome(transaction, seq)?,
+        None => kept_outcome(transaction, &row.get::<_, String>(3)?)?,
+    };
+    Ok(KeyRecord { fingerprint, used_at: row.get(1)?, outcome })
 }
 
 /// The outcome of a command that brought one event.

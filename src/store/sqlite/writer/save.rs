@@ -133,7 +133,7 @@ fn save_keys(
          values (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for ((user, key), record) in keys {
-        let (seq, outcome) = keys::columns(&record.outcome)?;
+        let (seq, outcome) = keys::columns(record)?;
         insert.execute((user, key, record.fingerprint, seq, outcome, record.used_at))?;
     }
     Ok(())

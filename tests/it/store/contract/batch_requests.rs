@@ -1,5 +1,7 @@
 //! Many transfers under one key: done one by one or all together, and told again item by item.
 
+use std::time::{Duration, Instant};
+
 use ringledger::models::posting::{BatchRequest, Command, Outcome, Refusal, Rejection, Side};
 use ringledger::models::{Hold, Money, Terms, TransferStatus};
 
@@ -165,4 +167,20 @@ pub(crate) fn a_request_may_be_larger_than_a_batch_of_commands(mut ledger: Ledge
     assert_eq!(ledger.audit().rows.transfers, made.len() as u64);
     let again = ledger.sent_again(&Command::Batch(request));
     assert_eq!(ledger.decide(again), replay_of(&outcome));
+}
+
+/// Transfers of a large batch that are made, and as many that are refused.
+const HALF: usize = 4_000;
+/// Far more than an audit of 4,000 events takes, far less than reading the record of 4,000 refusals for each of them.
+const AUDITED_WITHIN: Duration = Duration::from_secs(5);
+
+pub(crate) fn the_record_of_a_large_batch_is_audited_once(mut ledger: Ledger) {
+    let (bank, purse) = (ledger.bank(), ledger.purse());
+    let order = |made: usize| (euros(bank, if made.is_multiple_of(2) { purse } else { NOWHERE }, 1), None);
+    let large = ledger.many(false, (0..2 * HALF).map(order));
+    ledger.decide(large);
+    assert_eq!(ledger.head().seq, HALF as u64);
+    let begin = Instant::now();
+    ledger.audit();
+    assert!(begin.elapsed() < AUDITED_WITHIN, "{:?}", begin.elapsed());
 }

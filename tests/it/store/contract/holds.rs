@@ -200,6 +200,30 @@ pub(crate) fn holds_reach_the_ends_of_the_range(mut ledger: Ledger) {
     ledger.audit();
 }
 
+/// A clock that steps back, as by another replica's, keeps no money held.
+pub(crate) fn what_is_due_goes_by_the_ledgers_time(mut ledger: Ledger) {
+    let (bank, purse) = (ledger.bank(), ledger.purse());
+    let hold = ledger.reserve(bank, purse, 5, Some(10));
+    ledger.clock = second(9);
+    assert_eq!(ledger.first_due(), None);
+    ledger.clock = second(10);
+    assert_eq!(ledger.first_due(), hold.expires_at);
+    ledger.pay(bank, purse, 1);
+    ledger.clock = second(9);
+    assert_eq!(ledger.first_due(), hold.expires_at, "an event was after it");
+    assert_eq!(expired(&mut ledger, 1), 1);
+
+    let hold = ledger.reserve(bank, purse, 5, Some(10));
+    assert_eq!(hold.expires_at, Some(second(20)));
+    ledger.clock = second(21);
+    let poor = ledger.payment(purse, bank, 1_000);
+    rejected(ledger.decide(poor));
+    ledger.clock = second(9);
+    assert_eq!(ledger.first_due(), hold.expires_at, "a refusal was after it");
+    assert_eq!((expired(&mut ledger, 1), ledger.first_due()), (1, None));
+    ledger.audit();
+}
+
 /// The hold is part of what a key stands for.
 pub(crate) fn a_hold_and_a_payment_are_two_uses_of_a_key(mut ledger: Ledger) {
     let (bank, purse) = (ledger.bank(), ledger.purse());

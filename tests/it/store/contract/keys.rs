@@ -237,3 +237,36 @@ pub(crate) fn dead_keys_are_dropped_by_later_batches(mut ledger: Ledger) {
     assert_eq!(send_again(&mut ledger, &[living]), [replay_of(&first)]);
     ledger.audit();
 }
+
+pub(crate) fn a_damaged_record_fails_its_own_command_alone(mut ledger: Ledger) {
+    let (bank, purse) = (ledger.bank(), ledger.purse());
+    let paid = ["not-json", "no-such-event", "whole"].map(|key| {
+        let request = ledger.request(OPERATOR, key, euros(bank, purse, 1));
+        posted(ledger.decide(request.clone()));
+        request
+    });
+    let many = ledger.many(false, [(euros(bank, purse, 1), None), (euros(bank, purse, 1), None)]);
+    ledger.decide(many.clone());
+    ledger.fixture.execute(&format!(
+        "update idempotency set seq = null, outcome = '{{' where key = 'not-json';
+         update idempotency set seq = 99 where key = 'no-such-event';
+         update idempotency set outcome = replace(outcome, '\"items\":2', '\"items\":9') where key = '{}'",
+        many.key.as_str()
+    ));
+    let many = Command::Batch(many);
+    let commands = [
+        Command::Transfer(ledger.again(&paid[0])),
+        Command::Transfer(ledger.again(&paid[1])),
+        ledger.sent_again(&many),
+        Command::Transfer(ledger.again(&paid[2])),
+        Command::Transfer(ledger.payment(bank, purse, 1)),
+    ];
+    let told = ledger.commit(&commands);
+    assert_eq!(told[..3], [const { Outcome::KeyDamaged }; 3]);
+    assert!(matches!(told[3], Outcome::Transferred { replayed: true, .. }), "{:?}", told[3]);
+    posted(told[4].clone());
+    assert_eq!((ledger.balance(purse), ledger.head().seq), (6, 6));
+    // What is asked for otherwise is refused without a look at what became of it.
+    let other = ledger.request(OPERATOR, "not-json", euros(bank, purse, 2));
+    assert_eq!(ledger.decide(other), Outcome::KeyReused);
+}

@@ -56,6 +56,7 @@ macro_rules! contract_on {
                 a_transfer_that_is_not_there_leaves_the_key_free
                 only_payers_and_operators_end_a_hold
                 holds_reach_the_ends_of_the_range
+                what_is_due_goes_by_the_ledgers_time
                 a_hold_and_a_payment_are_two_uses_of_a_key;
             reversals:
                 a_reversal_is_linked_both_ways
@@ -66,7 +67,8 @@ macro_rules! contract_on {
                 an_atomic_request_is_done_all_or_not_at_all
                 an_atomic_request_that_is_refused_undoes_itself_alone
                 a_request_of_which_nothing_is_done_is_told_again
-                a_request_may_be_larger_than_a_batch_of_commands;
+                a_request_may_be_larger_than_a_batch_of_commands
+                the_record_of_a_large_batch_is_audited_once;
             replays:
                 every_command_is_told_the_same_after_a_restart
                 a_second_use_in_the_same_batch_is_a_replay_of_any_command
@@ -89,7 +91,8 @@ macro_rules! contract_on {
                 a_key_is_free_again_after_a_day
                 a_key_used_when_the_clock_was_ahead_lives_on
                 a_dead_key_does_not_live_again_when_the_clock_steps_back
-                dead_keys_are_dropped_by_later_batches;
+                dead_keys_are_dropped_by_later_batches
+                a_damaged_record_fails_its_own_command_alone;
             order:
                 time_never_falls_when_the_clock_does
                 numbers_are_gapless_and_hashes_chained

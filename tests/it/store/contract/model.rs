@@ -263,6 +263,7 @@ const fn kind(outcome: &Outcome) -> &'static str {
         Outcome::NotFound => "not found",
         Outcome::Forbidden => "forbidden",
         Outcome::KeyReused => "key reused",
+        Outcome::KeyDamaged => "key damaged",
     }
 }
 

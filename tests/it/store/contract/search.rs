@@ -1,5 +1,7 @@
 //! The search for transfers, on either store: each index, and what a page makes of them.
 
+use std::cell::Cell;
+
 use ringledger::models::posting::Command;
 use ringledger::models::{AccountId, Terms, Timestamp, Transfer, TransferStatus};
 use ringledger::services::search::{TransferSearch, find};
@@ -9,6 +11,8 @@ use crate::store::ledger::{ALL, Ledger, OPERATOR, euros, key_of, micros_after, p
 
 /// More pages than any search here has.
 const PAGES_MAX: usize = 100;
+/// Rows that are looked at before others have a turn.
+const ROWS_AT_ONCE: usize = 300;
 /// More than a page looks at in one index.
 const CROWD: usize = 4_600;
 
@@ -88,7 +92,7 @@ fn pages(ledger: &Ledger, search: &TransferSearch, accounts: Option<&[AccountId]
     let mut before_seq = None;
     loop {
         let page = TransferSearch { before_seq, ..search.clone() };
-        let found = ledger.read(find(&ledger.reader, &page, accounts));
+        let found = ledger.read(find(&ledger.reader, &page, accounts, async || ()));
         assert!(found.transfers.len() <= search.limit as usize);
         before_seq = found.rest;
         pages.push(found);
@@ -156,6 +160,11 @@ pub(crate) fn a_search_for_what_many_have_goes_on_where_it_stopped(mut ledger: L
     let found: Vec<_> = pages.iter().map(|page| page.transfers.len()).collect();
     assert_eq!(found, [0, 1], "the first page has looked at enough");
     assert_eq!(pages[1].transfers[0].seq, 1);
+
+    let turns = Cell::new(0_usize);
+    let others_turn = async || turns.set(turns.get() + 1);
+    ledger.read(find(&ledger.reader, &search, Some(&[purse]), others_turn));
+    assert!(turns.get() * ROWS_AT_ONCE >= CROWD - 2 * ROWS_AT_ONCE, "others had {} turns", turns.get());
 }
 
 pub(crate) fn transfers_are_cut_at_exact_times(mut ledger: Ledger) {

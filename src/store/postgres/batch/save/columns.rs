@@ -263,7 +263,7 @@ fn entries(journal: &Journal) -> Entries {
 fn key_columns(journal: &Journal) -> Result<Keys<'_>, StoreError> {
     let mut columns = Keys::default();
     for ((user, key), record) in &journal.keys {
-        let (seq, outcome) = keys::columns(&record.outcome)?;
+        let (seq, outcome) = keys::columns(record)?;
         columns.user_id.push(*user);
         columns.key.push(key);
         columns.fingerprint.push(record.fingerprint);
