@@ -24,7 +24,7 @@ pub use statements::Statements;
 pub use tokens::{SigningKey, Tickets, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
-use crate::runtime::{CpuPool, PoolError};
+use crate::runtime::{CpuPool, PoolError, Turns};
 use crate::store::{Reader, StoreError};
 
 /// What one core serves requests with.
@@ -43,6 +43,8 @@ pub struct Services {
     pub tickets: Tickets,
     /// The feed of events.
     pub events: Rc<Events>,
+    /// Turns of the core's loop.
+    pub turns: Rc<Turns>,
 }
 
 /// Why a service said no. Each is an expected outcome with its own reply; money's own refusals are outcomes
@@ -67,6 +69,9 @@ pub enum ServiceError {
     /// It belongs to somebody else, or needs a role.
     #[error("forbidden: {0}")]
     Forbidden(&'static str),
+    /// The user follows events on as many connections as one may.
+    #[error("too many feeds of one user")]
+    TooManyFeeds,
     /// The name belongs to somebody.
     #[error("the username is taken")]
     UsernameTaken,

@@ -153,9 +153,8 @@ async fn decide(
     let mut books = loaded.into_books(clock());
     // Each attempt finds anew what those before it have left.
     let mut unseen = unseen.clone();
-    let decide = |command| match unseen.is_empty() {
-        true => books.decide(command),
-        false => books.decide_again(command, &mut unseen),
+    let decide = |command| {
+        if unseen.is_empty() { books.decide(command) } else { books.decide_again(command, &mut unseen) }
     };
     let outcomes = commands.iter().map(decide).collect();
     let now = books.now();

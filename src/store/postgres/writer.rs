@@ -73,7 +73,8 @@ impl Writer {
         let mut pause = Duration::ZERO;
         loop {
             // Boxed: it has all statements of a batch in it.
-            let error = match timeout_at(give_up, Box::pin(self.attempt(commands, clock, &mut unseen))).await {
+            let error = match timeout_at(give_up, Box::pin(self.attempt(commands, clock, &mut unseen))).await
+            {
                 Ok(Ok(outcomes)) => {
                     self.down = false;
                     return Ok(outcomes);
