@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
 use self::reload::reload_live;
 use self::signals::{Signals, Wish};
@@ -31,7 +32,7 @@ use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
-use crate::services::events::{self, Commits, CoreCommits};
+use crate::services::events::{self, Commits, CoreCommits, Followers, Places};
 use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
 use crate::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
@@ -93,11 +94,13 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
     let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
-    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, metrics };
+    let followers = Followers::default();
+    let blueprint =
+        Blueprint { settings, store, tokens, tickets, followers, lane, pool, rate_limiter, metrics };
     let counted = tallies.into_iter().zip(core_commits).collect();
     let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
     let listener = blueprint.store.listener();
-    // The lane ends when the last handle to it is gone; from here on only the workers hold one.
+    // The lane ends when the last handle to it is gone; from here on only the workers and the server hold one.
     drop(blueprint);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
     tracing::info!("listening on http://{address}");
@@ -117,6 +120,8 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
 
 /// How much of the deadline of a drain is left to feeds of events, when requests take all that they may.
 const FEEDS_END: Duration = Duration::from_secs(1);
+/// How much of that the lane has for its last commit, when it was not asked before.
+const LANE_ENDS: Duration = Duration::from_millis(500);
 
 /// Descriptors of a process that serves nobody: rings, the store, the log.
 const FILES_AT_REST: u64 = 64;
@@ -217,6 +222,7 @@ struct Blueprint<'a> {
     store: Store,
     tokens: Tokens,
     tickets: Tickets,
+    followers: Followers,
     lane: PostingLane,
     pool: CpuPool,
     rate_limiter: Arc<RateLimiter>,
@@ -239,22 +245,18 @@ impl Blueprint<'_> {
         let router = routes::router(settings.runtime.bench_endpoints);
         let (open_registration, token_ttl_s) = (settings.auth.open_registration, settings.auth.token_ttl_s);
         let metrics_public = settings.metrics.public;
+        let (per_core, per_user) = (settings.limits.sockets_per_core, settings.limits.sockets_per_user);
+        let followers = self.followers.clone();
         Ok(Box::new(move || {
             let reader = Rc::new(reader);
             let statements = Statements::new(statements);
-            let events = Rc::new(Events::new(Rc::clone(&reader), commits, api::events::encode));
+            let (places, turns) = (Places::new(per_core, per_user, followers), Rc::default());
+            let events =
+                Events::new(Rc::clone(&reader), commits, places, Rc::clone(&turns), api::events::encode);
+            let events = Rc::new(events);
             Api {
                 router,
-                services: Services {
-                    reader,
-                    lane,
-                    pool,
-                    statements,
-                    tokens,
-                    tickets,
-                    events,
-                    turns: Rc::default(),
-                },
+                services: Services { reader, lane, pool, statements, tokens, tickets, events, turns },
                 rate_limiter,
                 currencies,
                 open_registration,
@@ -271,6 +273,8 @@ impl Blueprint<'_> {
 struct Server {
     workers: Vec<JoinHandle<Result<(), WorkerError>>>,
     stage: watch::Sender<Stage>,
+    /// Asked at the end whether it is done; it ends when this handle has gone too.
+    lane: Option<PostingLane>,
     ended: mpsc::Receiver<usize>,
     /// Ends when all workers are settled.
     unsettled: mpsc::Receiver<Infallible>,
@@ -315,7 +319,8 @@ impl Server {
         }
         let rate_limiter = Arc::clone(&blueprint.rate_limiter);
         let store_description = blueprint.store.describe();
-        Ok(Self { workers, stage, ended, unsettled, rate_limiter, store_description })
+        let lane = Some(blueprint.lane.clone());
+        Ok(Self { workers, stage, lane, ended, unsettled, rate_limiter, store_description })
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
@@ -388,10 +393,11 @@ impl Server {
         self.stage.send_replace(Stage::Unready);
         tokio::time::sleep(delay).await;
         self.stage.send_replace(Stage::Draining);
-        let settles = deadline.saturating_sub(FEEDS_END.min(deadline / 2));
+        let settles = Instant::now() + deadline.saturating_sub(FEEDS_END.min(deadline / 2));
         // What is not settled by then is about to be cut off.
-        let _ = tokio::time::timeout(settles, self.unsettled.recv()).await;
-        self.stage.send_replace(Stage::Settled);
+        let _ = timeout_at(settles, self.unsettled.recv()).await;
+        let is_done = self.lane_is_done(settles.max(Instant::now() + LANE_ENDS.min(deadline / 4))).await;
+        self.stage.send_replace(if is_done { Stage::Settled } else { Stage::Unsettled });
         for worker in &self.workers {
             while !worker.is_finished() {
                 if self.ended.recv().await.is_none() {
@@ -401,6 +407,13 @@ impl Server {
                 tokio::time::sleep(Duration::from_micros(100)).await;
             }
         }
+    }
+
+    /// Whether the lane has said in time that nothing is being committed. A client may have gone while its command was:
+    /// the command is stored all the same, and readers of events are told of it.
+    async fn lane_is_done(&mut self, by: Instant) -> bool {
+        let Some(lane) = self.lane.take() else { return false };
+        matches!(timeout_at(by, lane.check()).await, Ok(Ok(_)))
     }
 
     fn join(&mut self) -> Result<(), AppFailure> {
@@ -435,9 +448,9 @@ impl Threads {
         });
         let joining = joining.map_err(failed)?;
         let lane = ended.await.map_err(failed)?.map_err(failed);
-        let give_up = tokio::time::Instant::now() + deadline;
+        let give_up = Instant::now() + deadline;
         while !joining.is_finished() {
-            if tokio::time::Instant::now() >= give_up {
+            if Instant::now() >= give_up {
                 tracing::warn!("a job of the CPU pool outlasts the deadline; it ends with the process");
                 return lane;
             }

@@ -22,7 +22,7 @@ use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{Actor, Currencies, Role};
 use ringledger::runtime::{BusyPoll, CpuPool, CpuThreads, Engine, Kick, Stream};
 use ringledger::server::{self, Exchanges};
-use ringledger::services::events::Commits;
+use ringledger::services::events::{Commits, Followers, Places};
 use ringledger::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use ringledger::store::{Location, Store};
 use ringledger::telemetry::access::Sampling;
@@ -215,7 +215,11 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
     let reader = Rc::new(store.reader().expect("a reader"));
     let (_, mut commits) = Commits::new(1);
     let commits = commits.pop().expect("the one core's");
-    let events = Rc::new(Events::new(Rc::clone(&reader), commits, ringledger::api::events::encode));
+    let limits = &settings.limits;
+    let places = Places::new(limits.sockets_per_core, limits.sockets_per_user, Followers::default());
+    let turns = Rc::default();
+    let encode = ringledger::api::events::encode;
+    let events = Rc::new(Events::new(Rc::clone(&reader), commits, places, Rc::clone(&turns), encode));
     let api = Api {
         router: routes::router(true),
         services: Services {
@@ -228,7 +232,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
             tokens: tokens.clone(),
             tickets: Tickets::new(&key),
             events,
-            turns: Rc::default(),
+            turns,
         },
         rate_limiter: Arc::new(RateLimiter::off()),
         currencies: Currencies::default(),

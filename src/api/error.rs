@@ -22,7 +22,7 @@ use crate::web::websocket;
 /// Says that a reply is the stored outcome of an earlier request.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// When to come again after a 503, in seconds.
+/// When to come again after a refusal that tells no time of its own, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 /// Why a request is not answered as it wishes.
@@ -116,6 +116,9 @@ pub enum AppError {
         /// Seconds until one is let through again.
         retry_after_s: u64,
     },
+    /// The user has as many WebSockets open as one may.
+    #[error("too many WebSockets of one user")]
+    TooManySockets,
     /// Fields or head beyond their bounds.
     #[error("head too large")]
     HeadersTooLarge,
@@ -189,6 +192,7 @@ impl AppError {
                 .with_header(CONNECTION, HeaderValue::from_static("upgrade"))
                 .with_header(SEC_WEBSOCKET_VERSION, websocket::VERSION),
             Self::TooManyRequests { retry_after_s } => problem.with_header(RETRY_AFTER, retry_after_s.into()),
+            Self::TooManySockets => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ => problem,
         }
@@ -220,7 +224,7 @@ impl AppError {
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
             Self::UpgradeRequired => (S::UPGRADE_REQUIRED, "upgrade_required", "Upgrade required"),
-            Self::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
+            Self::TooManyRequests { .. } | Self::TooManySockets => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -264,6 +268,7 @@ impl AppError {
             Self::TooManyRequests { .. } => {
                 "You send more requests than the rate limit allows; see Retry-After."
             }
+            Self::TooManySockets => "You have as many WebSockets open as one user may.",
             Self::HeadersTooLarge => "The request has too many header fields, or too long ones.",
             Self::Internal(_) => {
                 "Something went wrong on our side; the log tells it under this request's id."
@@ -356,6 +361,7 @@ impl From<ServiceError> for AppError {
             ServiceError::Lane(error) => error.into(),
             ServiceError::Pool(error) => error.into(),
             ServiceError::Overloaded(what) => Self::Overloaded(what),
+            ServiceError::TooManyFeeds => Self::TooManySockets,
             ServiceError::NotFound => Self::NotFound,
             ServiceError::Forbidden(what) => Self::Forbidden(what),
             ServiceError::UsernameTaken => Self::UsernameTaken,

@@ -86,20 +86,30 @@ pub(super) async fn ticket(api: &Api, user: AuthUser, _: Call<'_>) -> Answer {
 
 /// GET `/api/v1/events`
 ///
-/// Checked in this order: parameters, who asks and how often, the handshake, the account; then a ticket is used up.
+/// Checked in this order: who asks and how often, the handshake, parameters, the account, how many are open; then a
+/// ticket is used up.
 pub(super) async fn follow(api: &Api, call: Call<'_>) -> Result<Upgrade, AppError> {
-    let query: Query<'_> = call.query()?;
-    let (actor, ticket) = caller(api, &call, query.ticket.as_deref())?;
+    let query = call.query::<Query<'_>>();
+    let (actor, ticket) = match &query {
+        Ok(query) => caller(api, &call, query.ticket.as_deref())?,
+        Err(_) => caller(api, &call, shown_ticket(call.query))?,
+    };
     let standing = api.rate_limiter.admit(actor.id, Instant::now());
     if let Some(retry_after_s) = standing.and_then(|standing| standing.refused_for_s) {
         return Err(AppError::TooManyRequests { retry_after_s });
     }
     let accept = websocket::accept(call.method, call.headers)?;
+    let query = query?;
     let feed = api.services.subscribe(actor, query.account, query.after).await?;
     if let Some(ticket) = ticket {
         api.services.tickets.redeem(&ticket)?;
     }
     Ok(Upgrade { accept, talk: Rc::new(feed) })
+}
+
+/// The ticket of a query that is not in order otherwise: who shows one is told what is wrong with it, nobody else is.
+fn shown_ticket(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("ticket="))
 }
 
 /// Who asks: by a token, or else by a ticket.

@@ -40,7 +40,8 @@ pub(super) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
     let file_name = file_name(&account, period, ending)?;
     let decimals = api.currencies.exponent(account.currency);
     let document = api.services.statement(account, period, format, decimals).await?;
-    let pieces = Pieces(Box::pin(document.map_err(|error| BodyBroken(error.to_string()))));
+    let stream = Box::pin(document.pieces.map_err(|error| BodyBroken(error.to_string())));
+    let pieces = Pieces { stream, due: document.due };
     let reply = Reply::pieces(StatusCode::OK, HeaderValue::from_static(media_type), pieces);
     Ok(reply.header(CONTENT_DISPOSITION, file_name).no_store())
 }

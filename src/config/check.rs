@@ -42,7 +42,7 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 31] = [
+const BOUNDS: [Bound; 33] = [
     bound("server.backlog", 1, 65_535, "connections"),
     bound("server.accept_back_off_ms", 1, 10_000, "ms"),
     bound("store.connections_per_core", 1, 64, "connections"),
@@ -73,6 +73,8 @@ const BOUNDS: [Bound; 31] = [
     bound("limits.cpu_queue", 1, 65_536, "jobs"),
     bound("limits.in_flight_per_core", 1, 1_000_000, "requests"),
     bound("limits.connections_per_core", 1, 1_000_000, "connections"),
+    bound("limits.sockets_per_core", 1, 1_000_000, "connections"),
+    bound("limits.sockets_per_user", 1, 1_000_000, "connections"),
     bound("rate_limit.per_second", 1, 1_000_000, "requests"),
     bound("rate_limit.burst", 1, 1_000_000, "requests"),
 ];

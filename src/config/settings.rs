@@ -226,7 +226,7 @@ pub struct Limits {
     /// Default 10000.
     pub head_timeout_ms: u64,
     /// Milliseconds that a body may take to arrive, with another second for
-    /// each 16 KiB of it; then 408. Default 10000.
+    /// each 16 KiB of it, and that it may pause; then 408. Default 10000.
     pub body_timeout_ms: u64,
     /// Milliseconds that a connection may rest between requests; then it is
     /// closed. Default 75000.
@@ -239,8 +239,10 @@ pub struct Limits {
     pub request_timeout_ms: u64,
     /// The same for a batch of transfers. Default 60000.
     pub batch_timeout_ms: u64,
-    /// Batches of transfers under way on one core, whose bodies and replies
-    /// may take several MiB each; beyond it 503 at once. Default 16.
+    /// Batches of transfers under way on one core, from the end of their body
+    /// until their reply is taken, which may have several MiB each; beyond it
+    /// 503. Bodies that are arriving may have as many times
+    /// `batch_body_bytes` together; beyond it 503 too. Default 16.
     pub batches_per_core: usize,
     /// Commands that wait for the posting lane; beyond it 503. Default 8192.
     pub lane_queue: usize,
@@ -255,6 +257,12 @@ pub struct Limits {
     /// Open connections of one core; beyond it a new one is closed at once.
     /// Default 16384.
     pub connections_per_core: usize,
+    /// WebSockets of one core that follow events; beyond it 503. Default 8192,
+    /// so that readers leave half of the connections to requests.
+    pub sockets_per_core: usize,
+    /// WebSockets with which one user follows events, on all cores of the
+    /// process; beyond it 429. Default 1024.
+    pub sockets_per_user: usize,
 }
 
 impl Default for Limits {
@@ -277,6 +285,8 @@ impl Default for Limits {
             cpu_queue: 256,
             in_flight_per_core: 4096,
             connections_per_core: 16_384,
+            sockets_per_core: 8192,
+            sockets_per_user: 1024,
         }
     }
 }

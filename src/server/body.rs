@@ -12,7 +12,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::UnderWay;
+use super::batches::Arrival;
+use super::connection::{UnderWay, Untaken};
 use crate::api::AppError;
 use crate::web::reply::{BodyBroken, Pieces};
 
@@ -48,12 +49,18 @@ impl Arriving {
 
     /// The whole body. A declared length beyond the bound is refused before anything is read, so that a client
     /// that expects `100 Continue` is spared the upload. It must have come within `allowed`, and another second
-    /// for each 16 KiB of it.
-    pub(super) async fn collect(&mut self, bound_bytes: usize, allowed: Duration) -> Result<Bytes, AppError> {
+    /// for each 16 KiB of it, without a pause of `allowed`. What comes is counted by `arrival`.
+    pub(super) async fn collect(
+        &mut self,
+        bound_bytes: usize,
+        allowed: Duration,
+        mut arrival: Option<&mut Arrival<'_>>,
+    ) -> Result<Bytes, AppError> {
         let too_large = AppError::PayloadTooLarge(bound_bytes);
         if self.declares_more_than(bound_bytes) {
             return Err(too_large);
         }
+        let mut count = |bytes| arrival.as_deref_mut().map_or(Ok(()), |arrival| arrival.grow(bytes));
         let begin = Instant::now();
         let Some(first) = self.next(begin + allowed).await? else {
             return Ok(Bytes::new());
@@ -61,14 +68,17 @@ impl Arriving {
         if first.len() > bound_bytes {
             return Err(too_large);
         }
+        count(first.len())?;
         if self.ended {
             return Ok(first);
         }
         let mut whole = BytesMut::from(first);
-        while let Some(data) = self.next(begin + allowed + earned(whole.len())).await? {
+        let due = |bytes| (begin + earned(bytes)).min(Instant::now()) + allowed;
+        while let Some(data) = self.next(due(whole.len())).await? {
             if whole.len() + data.len() > bound_bytes {
                 return Err(too_large);
             }
+            count(data.len())?;
             whole.extend_from_slice(&data);
         }
         Ok(whole.freeze())
@@ -136,6 +146,8 @@ pub enum ReplyBody {
 /// connection that waits for a piece is not at rest.
 pub struct Making {
     pieces: Pieces,
+    /// Has the connection end at the document's deadline, also while its client reads nothing.
+    _untaken: Untaken,
     under_way: Option<UnderWay>,
     /// The request's id.
     id: HeaderValue,
@@ -149,12 +161,13 @@ impl From<Bytes> for ReplyBody {
 
 impl Making {
     pub(super) fn new(pieces: Pieces, under_way: UnderWay, id: HeaderValue) -> Self {
-        Self { pieces, under_way: Some(under_way), id }
+        let untaken = under_way.is_taken_by(pieces.due.into());
+        Self { pieces, _untaken: untaken, under_way: Some(under_way), id }
     }
 
     /// The next piece. A panic is this body's alone.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyBroken>>> {
-        let polled = catch_unwind(AssertUnwindSafe(|| self.pieces.0.as_mut().poll_next(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| self.pieces.stream.as_mut().poll_next(cx)));
         polled.unwrap_or_else(|_| Poll::Ready(Some(Err(BodyBroken("making it panicked".to_owned())))))
     }
 }
@@ -204,5 +217,25 @@ impl Body for ReplyBody {
             Self::Whole(left) => SizeHint::with_exact(left.len() as u64),
             Self::Made(_) => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    /// However slowly its client reads: nothing asks for the next piece then.
+    #[test]
+    fn a_body_that_is_made_ends_its_connection_when_it_is_due() {
+        let making = |due| {
+            let pieces = Pieces { stream: Box::pin(stream::pending()), due };
+            Making::new(pieces, UnderWay::alone(), HeaderValue::from_static("id"))
+        };
+        let is_overdue = |making: &Making| making.under_way.as_ref().is_some_and(UnderWay::is_overdue);
+        let now = std::time::Instant::now();
+        assert!(is_overdue(&making(now)));
+        assert!(!is_overdue(&making(now + Duration::from_mins(1))));
     }
 }

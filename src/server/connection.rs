@@ -21,9 +21,10 @@ use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-pub(super) use self::activity::UnderWay;
 use self::activity::{Activity, Deadlines, Ended, Next};
+pub(super) use self::activity::{UnderWay, Untaken};
 use self::watched::Watched;
+pub(super) use self::websocket::Sockets;
 use super::request::{Exchanges, ReplyBody};
 use crate::runtime::{Kick, Stream, Turns, WRITE_BOUND};
 

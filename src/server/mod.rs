@@ -3,6 +3,7 @@
 //! A worker is one pinned thread with its own listener, connections and [`crate::api::Api`]. Nothing here knows
 //! what a request means; nothing below knows that there are connections.
 
+mod batches;
 mod body;
 mod connection;
 mod head;

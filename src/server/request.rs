@@ -22,9 +22,10 @@ use hyper::body::Incoming;
 use tracing::Instrument;
 
 use self::record::{Record, RouteName, id_field};
+use super::batches::{Arrival, Batches, Place};
 pub use super::body::ReplyBody;
 use super::body::{Arriving, Making};
-use super::connection::UnderWay;
+use super::connection::{Sockets, UnderWay};
 use super::head::{self, Fields, KnownHost, REQUEST_ID};
 use super::parking::Parking;
 use super::worker::Stage;
@@ -32,6 +33,7 @@ use crate::api::routes::{BodyRule, Upgrading};
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
 use crate::config::Limits;
 use crate::runtime::Turns;
+use crate::services::events::End;
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{CoreMetrics, Held};
 use crate::web::call::{Body, Call};
@@ -85,32 +87,30 @@ pub struct Exchanges {
     /// What this core counts.
     pub(super) metrics: CoreMetrics,
     closing: Cell<bool>,
-    /// Batches under way.
-    batches: Cell<usize>,
+    batches: Batches,
     known_host: KnownHost,
     /// Turns of the worker's loop.
     pub(super) turns: Rc<Turns>,
     /// Connections at rest.
     pub(super) parking: Parking,
-    /// How many connections are WebSockets.
-    pub(super) sockets: Cell<usize>,
+    /// Connections that are WebSockets.
+    pub(super) sockets: Sockets,
 }
 
 impl Exchanges {
     /// What answers on one core, and what it leaves behind of each request.
     pub fn new(api: Api, limits: Limits, access: AccessLines, metrics: CoreMetrics) -> Self {
-        let turns = Rc::clone(&api.services.turns);
         Self {
+            turns: Rc::clone(&api.services.turns),
+            batches: Batches::new(&limits),
             api,
             limits,
             access,
             metrics,
             closing: Cell::new(false),
-            batches: Cell::new(0),
             known_host: KnownHost::default(),
-            turns,
             parking: Parking::default(),
-            sockets: Cell::new(0),
+            sockets: Sockets::default(),
         }
     }
 
@@ -118,14 +118,17 @@ impl Exchanges {
     pub(super) fn enter(&self, stage: Stage) {
         self.api.draining.set(stage >= Stage::Unready);
         self.closing.set(stage >= Stage::Draining);
-        if stage >= Stage::Settled {
-            self.api.services.events.finish();
-        }
+        let end = match stage {
+            Stage::Serving | Stage::Unready | Stage::Draining => return,
+            Stage::Settled => End::GoingAway,
+            Stage::Unsettled => End::Unavailable,
+        };
+        self.api.services.events.finish(end);
     }
 
     /// Gives events to those who follow them; resolves never.
     pub(super) async fn feed(&self) {
-        self.api.services.events.pump(&self.turns).await;
+        self.api.services.events.pump().await;
     }
 
     /// Answers a request, whatever it is.
@@ -225,9 +228,12 @@ impl Exchanges {
             }
         };
         check_accept(record, route)?;
-        let _batch = self.admit_batch(route)?;
-        let body = self.body(head, route, body).await?;
-        self.handle(route, user, call(head, params, body, record.id)).await
+        let (body, place) = self.arrived(head, route, body).await?;
+        let reply = self.handle(route, user, call(head, params, body, record.id)).await?;
+        Ok(match place {
+            Some(place) => place.kept_by(reply, under_way),
+            None => reply,
+        })
     }
 
     /// What the head asks for, if it is in order.
@@ -276,18 +282,29 @@ impl Exchanges {
         }
     }
 
-    /// A place among the batches under way, which a route needs that takes one.
-    fn admit_batch(&self, route: &Route) -> Result<Option<BatchPlace<'_>>, AppError> {
-        match route.body {
-            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => Ok(None),
-            BodyRule::BatchJson if self.batches.get() >= self.limits.batches_per_core => {
-                Err(AppError::Overloaded("Too many batches are under way."))
-            }
-            BodyRule::BatchJson => Ok(Some(BatchPlace::take(&self.batches))),
+    /// The body of a request; of a batch, with the place that it takes.
+    async fn arrived(
+        &self,
+        head: &Parts,
+        route: &Route,
+        body: &mut Arriving,
+    ) -> Result<(Bytes, Option<Place>), AppError> {
+        if route.body != BodyRule::BatchJson {
+            return Ok((self.body(head, route, body, None).await?, None));
         }
+        self.batches.check_room()?;
+        let mut arrival = self.batches.arrival();
+        let whole = self.body(head, route, body, Some(&mut arrival)).await?;
+        Ok((whole, Some(self.batches.place()?)))
     }
 
-    async fn body(&self, head: &Parts, route: &Route, body: &mut Arriving) -> Result<Bytes, AppError> {
+    async fn body(
+        &self,
+        head: &Parts,
+        route: &Route,
+        body: &mut Arriving,
+        arrival: Option<&mut Arrival<'_>>,
+    ) -> Result<Bytes, AppError> {
         let bound_bytes = match route.body {
             BodyRule::None => return Ok(Bytes::new()),
             BodyRule::OptionalJson if body.has_ended() => return Ok(Bytes::new()),
@@ -296,13 +313,13 @@ impl Exchanges {
         };
         let patience = Duration::from_millis(self.limits.body_timeout_ms);
         if is_plain_json(&head.headers) {
-            return body.collect(bound_bytes, patience).await;
+            return body.collect(bound_bytes, patience, arrival).await;
         }
         if route.body != BodyRule::OptionalJson {
             return Err(AppError::UnsupportedMediaType);
         }
         // Chunks tell only at their end that there are none.
-        body.collect(0, patience).await.map_err(|error| match error {
+        body.collect(0, patience, None).await.map_err(|error| match error {
             AppError::PayloadTooLarge(_) => AppError::UnsupportedMediaType,
             other => other,
         })
@@ -408,22 +425,6 @@ fn take_body(reply: &mut Reply, under_way: UnderWay, id: &HeaderValue, now: Inst
 fn name(response: &mut Response<ReplyBody>, id: HeaderValue, fields: HeaderMap) {
     reply::recycle(fields);
     response.headers_mut().insert(REQUEST_ID, id);
-}
-
-/// A place among the batches under way of a core; given back when dropped.
-struct BatchPlace<'a>(&'a Cell<usize>);
-
-impl<'a> BatchPlace<'a> {
-    fn take(under_way: &'a Cell<usize>) -> Self {
-        under_way.set(under_way.get() + 1);
-        Self(under_way)
-    }
-}
-
-impl Drop for BatchPlace<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
 }
 
 /// What a head asks for.

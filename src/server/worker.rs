@@ -37,6 +37,8 @@ pub enum Stage {
     Draining,
     /// No core asks the ledger for anything any more: feeds tell what was committed, and end.
     Settled,
+    /// The same, but the ledger has not said that nothing is under way.
+    Unsettled,
 }
 
 /// What a worker needs to start.
@@ -202,15 +204,19 @@ impl Connections {
             sleep(DRAIN_REST).await;
             closing.send_replace(true);
         };
+        let sockets = Rc::clone(&self.exchanges);
         let ended = async {
             let mut unsettled = Some(unsettled);
             loop {
-                if self.tasks.len() == self.exchanges.sockets.get() {
+                if self.tasks.len() == self.exchanges.sockets.count() {
                     unsettled = None;
                 }
-                match self.tasks.join_next().await {
-                    Some(ended) => report(ended),
-                    None => break,
+                tokio::select! {
+                    ended = self.tasks.join_next() => match ended {
+                        Some(ended) => report(ended),
+                        None => break,
+                    },
+                    () = sockets.sockets.opened() => {}
                 }
             }
             drop(unsettled);
@@ -218,8 +224,8 @@ impl Connections {
         let exchanges = Rc::clone(&self.exchanges);
         let settle = async {
             // An error means that the application has gone; the deadline is left.
-            if stage.wait_for(|&stage| stage >= Stage::Settled).await.is_ok() {
-                exchanges.enter(Stage::Settled);
+            if let Ok(stage) = stage.wait_for(|&stage| stage >= Stage::Settled).await {
+                exchanges.enter(*stage);
             }
             std::future::pending::<()>().await;
         };

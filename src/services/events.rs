@@ -11,28 +11,33 @@ mod commits;
 mod feed;
 mod hub;
 mod owners;
+mod pace;
+mod pages;
+mod places;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use self::commits::{Commits, CoreCommits, relay};
 pub use self::feed::{Feed, Told};
 use self::hub::Hub;
 use self::owners::Owners;
+use self::pace::Pace;
+use self::pages::{Pages, rest_of_page};
+use self::places::Place as FeedPlace;
+pub use self::places::{Followers, Places};
 use super::{ServiceError, Services};
 use crate::models::{AccountId, Actor, Event, Role, Timestamp, Transfer, TransferId, UserId};
 use crate::runtime::Turns;
 use crate::store::{Reader, StoreError};
 
-/// Events that are read at once. Bounds how long a page holds its core (about a millisecond) and what one page holds
-/// in memory: with metadata of 4 KiB each, less than 1 MiB.
-const PAGE_EVENTS: u32 = 128;
 /// Readers that are woken in one turn of the core's loop. Protects its requests: some 0.3 ms of sends lie between two
 /// looks at the sockets.
 const WOKEN_AT_ONCE: usize = 32;
@@ -84,7 +89,7 @@ pub enum Interest {
 pub enum End {
     /// The reader is further behind than may be kept for it.
     Behind,
-    /// The store did not answer.
+    /// The store did not answer, so there may be more than was told.
     Unavailable,
     /// The server ends; all that was committed has been told.
     GoingAway,
@@ -98,6 +103,8 @@ struct Occurrence {
     transfer: Transfer,
     /// Owners of debit and credit account, where somebody asked for them.
     owners: [Option<UserId>; 2],
+    /// Its frame, once somebody who catches up was told of it.
+    frame: OnceCell<Bytes>,
 }
 
 impl Occurrence {
@@ -113,9 +120,19 @@ impl Occurrence {
         }
     }
 
+    fn frame(&self, encode: Encode) -> &[u8] {
+        self.frame.get_or_init(|| encoded(&News::Event(&self.event, &self.transfer), encode))
+    }
+
     const fn place(&self) -> Place {
         Place { seq: self.event.seq, at: self.event.at }
     }
+}
+
+fn encoded(news: &News<'_>, encode: Encode) -> Bytes {
+    let mut frame = Vec::new();
+    encode(news, &mut frame);
+    frame.into()
 }
 
 impl Services {
@@ -132,7 +149,7 @@ impl Services {
             None if actor.role == Role::Operator => Interest::All,
             None => Interest::Owner(actor.id),
         };
-        Ok(self.events.subscribe(interest, after).await?)
+        self.events.subscribe(actor.id, interest, after).await
     }
 }
 
@@ -142,60 +159,76 @@ pub struct Events {
     reader: Rc<Reader>,
     owners: Owners,
     commits: CoreCommits,
+    places: Rc<Places>,
+    pace: Pace,
+    pages: Pages,
     encode: Encode,
-    /// Whether nothing more will be committed here.
-    finishing: Cell<bool>,
+    /// How feeds end that have told what is committed, once nothing more will be committed here.
+    finishing: Cell<Option<End>>,
 }
 
 impl Events {
-    /// The feed of the core that `reader` belongs to.
-    pub fn new(reader: Rc<Reader>, commits: CoreCommits, encode: Encode) -> Self {
+    /// The feed of the core that `reader` belongs to, and whose loop has these `turns`.
+    pub fn new(
+        reader: Rc<Reader>,
+        commits: CoreCommits,
+        places: Places,
+        turns: Rc<Turns>,
+        encode: Encode,
+    ) -> Self {
         Self {
             hub: Hub::default(),
             reader,
             owners: Owners::default(),
             commits,
+            places: Rc::new(places),
+            pace: Pace::new(turns),
+            pages: Pages::default(),
             encode,
-            finishing: Cell::new(false),
+            finishing: Cell::new(None),
         }
     }
 
-    /// A feed of what concerns `interest`, from behind `after` on, or from now on. A place that is not reached yet is
+    /// A feed for a user of what concerns `interest`, from behind `after` on, or from now on. A place that is not reached yet is
     /// waited for.
     pub async fn subscribe(
         self: &Rc<Self>,
+        user: UserId,
         interest: Interest,
         after: Option<u64>,
-    ) -> Result<Feed, StoreError> {
-        let after = match after {
-            Some(after) => after,
-            None => self.reader.head().await?.seq,
+    ) -> Result<Feed, ServiceError> {
+        let place = self.places.take(user)?;
+        let (from, is_end) = match after {
+            Some(after) => (after, false),
+            None => (self.reader.head().await?.seq, true),
         };
-        Ok(Feed::new(Rc::clone(self), interest, after))
+        Ok(Feed::new(Rc::clone(self), place, interest, from, is_end))
     }
 
-    /// Has every feed end once it has told what is committed by now.
-    pub fn finish(&self) {
-        self.finishing.set(true);
+    /// Has every feed end so once it has told what is committed by now.
+    pub fn finish(&self, end: End) {
+        self.finishing.set(Some(end));
         self.commits.tell();
     }
 
     /// Gives what is committed to the readers; resolves never. One task of the core runs it.
-    pub async fn pump(&self, turns: &Turns) {
+    pub async fn pump(&self) {
         loop {
             self.hub.first_reader().await;
             self.commits.want(true);
-            self.serve(turns).await;
+            self.serve().await;
+            self.pages.clear();
             self.commits.want(false);
         }
     }
 
     /// Serves readers until there are none.
-    async fn serve(&self, turns: &Turns) {
+    async fn serve(&self) {
+        let turns = self.pace.turns();
         let mut position_due = Instant::now() + POSITION_EVERY;
         let mut failing = false;
         while self.hub.has_readers() {
-            let finishing = self.finishing.get();
+            let mut finishing = self.finishing.get();
             let (woken, more) = match self.give_page().await {
                 Ok(given) => {
                     failing = false;
@@ -205,6 +238,8 @@ impl Events {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(%error, "cannot read events; readers wait");
                     }
+                    // Nobody may take it for the end of the log.
+                    finishing = finishing.map(|_| End::Unavailable);
                     (Vec::new(), false)
                 }
             };
@@ -214,8 +249,8 @@ impl Events {
                 // Readers take what they were given, and requests are answered, before the next page is read.
                 next(turns).await;
             }
-            if finishing && !more {
-                wake(self.hub.end(End::GoingAway), turns).await;
+            if let Some(end) = finishing.filter(|_| !more) {
+                wake(self.hub.end(end), turns).await;
                 return;
             }
             if Instant::now() >= position_due {
@@ -232,20 +267,23 @@ impl Events {
 
     /// Reads on and gives it to the readers. Returns who is to be woken, and whether there may be more.
     async fn give_page(&self) -> Result<(Vec<Waker>, bool), StoreError> {
-        let page = self.page(self.hub.live().seq, self.hub.asks_for_owners()).await?;
-        let more = page.len() >= PAGE_EVENTS as usize;
-        Ok((self.hub.give(&page, self.encode), more))
+        let (page, is_end) = self.read(self.hub.live().seq, self.hub.asks_for_owners()).await?;
+        Ok((self.hub.give(&page, self.encode), !is_end))
     }
 
-    /// The next events behind a place.
-    async fn page(&self, after: u64, with_owners: bool) -> Result<Vec<Occurrence>, StoreError> {
-        let events = self.reader.events(after, PAGE_EVENTS).await?;
+    /// Reads the next events behind a place, to the end of its page at most; and whether that was the end of the log.
+    async fn read(&self, after: u64, with_owners: bool) -> Result<(Vec<Rc<Occurrence>>, bool), StoreError> {
+        let wanted = rest_of_page(after);
+        let events = self.reader.events(after, wanted).await?;
         check_gapless(after, &events)?;
+        let is_end = events.len() < wanted as usize;
         let mut page = self.with_transfers(events).await?;
         if with_owners {
             self.owners.look_up(&self.reader, &mut page).await?;
         }
-        Ok(page)
+        let page: Vec<_> = page.into_iter().map(Rc::new).collect();
+        self.pages.keep(&page, with_owners);
+        Ok((page, is_end))
     }
 
     /// What happened, with the transfer of each event.
@@ -266,7 +304,7 @@ impl Events {
             let transfer = transfer.ok_or_else(|| {
                 StoreError::Corrupt(format!("event {} is about a transfer that is missing", event.seq))
             })?;
-            Ok(Occurrence { event, transfer, owners: [None; 2] })
+            Ok(Occurrence { event, transfer, owners: [None; 2], frame: OnceCell::new() })
         };
         events.into_iter().map(occurrence).collect()
     }

@@ -43,7 +43,7 @@ pub struct Services {
     pub tickets: Tickets,
     /// The feed of events.
     pub events: Rc<Events>,
-    /// The turns of the core's loop, for work that is done in stretches.
+    /// Turns of the core's loop.
     pub turns: Rc<Turns>,
 }
 
@@ -69,6 +69,9 @@ pub enum ServiceError {
     /// It belongs to somebody else, or needs a role.
     #[error("forbidden: {0}")]
     Forbidden(&'static str),
+    /// The user follows events on as many connections as one may.
+    #[error("too many feeds of one user")]
+    TooManyFeeds,
     /// The name belongs to somebody.
     #[error("the username is taken")]
     UsernameTaken,

@@ -14,12 +14,12 @@ mod tests;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use self::document::{Draft, Piece};
 use super::{ServiceError, Services, now};
@@ -33,7 +33,8 @@ use crate::store::statements::{Line, LineQuery, Span, SpanQuery, StatementReader
 const PAGE_ENTRIES: u32 = 200;
 /// Statements under way on one core. Bounds their memory together; more are refused.
 const UNDER_WAY_PER_CORE: usize = 16;
-/// How long a statement may take. Bounds for how long a client that reads slowly holds one of those places.
+/// How long a statement may take, until its last piece is taken. Bounds for how long a client that reads slowly holds
+/// one of those places: whoever asks for the pieces must drop them then.
 const LONGEST: Duration = Duration::from_mins(10);
 /// How long a document that has begun waits for a place in the CPU pool's queue, since it can no longer be refused.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
@@ -73,8 +74,13 @@ impl Period {
     }
 }
 
-/// A document while it is made. What was handed over before an error is not the whole of it.
-pub type Document = Pin<Box<dyn Stream<Item = Result<Bytes, ServiceError>>>>;
+/// A document while it is made.
+pub struct Document {
+    /// Its pieces. What was handed over before an error is not the whole of it.
+    pub pieces: Pin<Box<dyn Stream<Item = Result<Bytes, ServiceError>>>>,
+    /// When they are to be dropped, wherever it has got to.
+    pub due: Instant,
+}
 
 /// One core's way to statements.
 #[derive(Debug)]
@@ -113,6 +119,7 @@ impl Services {
         format: Format,
         decimals: u8,
     ) -> Result<Document, ServiceError> {
+        let due = Instant::now() + LONGEST;
         let place = Arc::clone(&self.statements.places).try_acquire_owned();
         let place = place.map_err(|_| ServiceError::Overloaded("Too many statements are under way."))?;
         let Some(owner) = self.reader.user(account.owner).await? else {
@@ -137,7 +144,8 @@ impl Services {
                 walk,
                 |mut walk| async move { Ok(walk.next().await?.map(|piece| (piece, walk))) },
             );
-        Ok(Box::pin(stream::StreamExt::chain(stream::iter(first.map(Ok)), rest)))
+        let pieces = Box::pin(stream::StreamExt::chain(stream::iter(first.map(Ok)), rest));
+        Ok(Document { pieces, due })
     }
 }
 
@@ -163,7 +171,6 @@ struct Walk {
     /// Where each object of the document is, by number.
     offsets: Arc<Vec<u64>>,
     stage: Stage,
-    due: Instant,
     has_begun: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -193,7 +200,6 @@ impl Walk {
             draft: Arc::new(Draft::new(format)),
             offsets: Arc::default(),
             stage: Stage::Lines,
-            due: Instant::now() + LONGEST,
             has_begun: false,
             _place: place,
         }
@@ -202,9 +208,6 @@ impl Walk {
     /// The next piece; `None` behind the last.
     async fn next(&mut self) -> Result<Option<Bytes>, ServiceError> {
         loop {
-            if Instant::now() > self.due {
-                return Err(ServiceError::Overloaded("The statement took too long."));
-            }
             let piece = match self.stage {
                 Stage::Lines => self.show_page().await?,
                 Stage::End(part) if part == 0 || part < self.draft.ends(&self.offsets) => {

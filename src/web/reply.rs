@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::pin::Pin;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -49,7 +50,12 @@ pub struct BodyBroken(pub String);
 
 /// A body that is made while it is sent: asked for its next piece when the one before has found room. Dropped, with all
 /// that it waits for, when its client leaves.
-pub struct Pieces(pub Pin<Box<dyn Stream<Item = Result<Bytes, BodyBroken>>>>);
+pub struct Pieces {
+    /// Makes them.
+    pub stream: Pin<Box<dyn Stream<Item = Result<Bytes, BodyBroken>>>>,
+    /// When the last one must have been taken; the connection is cut then.
+    pub due: Instant,
+}
 
 impl fmt::Debug for Pieces {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

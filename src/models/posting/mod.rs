@@ -36,3 +36,4 @@ pub use commands::{
 };
 pub use needs::Needs;
 pub use outcomes::{BatchOutcome, Outcome, Refusal, Rejection, Side};
+pub use rule::Unseen;

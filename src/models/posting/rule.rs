@@ -1,14 +1,16 @@
 //! The judgement of one command against the books.
 
+mod again;
 mod batches;
 mod holds;
 mod reversals;
 mod transfers;
 
+pub use self::again::Unseen;
 use super::books::{Books, KeyOutcome, KeyRecord, NewUser};
 use super::{Command, OpenAccount, Outcome, Owner, Refusal, RegisterUser, Rejection};
 use crate::models::idempotency::is_alive;
-use crate::models::{Account, Actor, Event, EventKind, Fingerprint, IdempotencyKey, Money, TransferId, User};
+use crate::models::{Account, Actor, Event, EventKind, Fingerprint, IdempotencyKey, TransferId, User};
 
 impl Books {
     /// Judges one command and changes the books accordingly.
@@ -22,49 +24,6 @@ impl Books {
             Command::Batch(request) => self.batch(request),
             Command::ExpireHolds(expire) => self.expire_holds(*expire),
         }
-    }
-
-    /// Judges a command that may have been committed before, by an attempt whose end nobody saw: what it left then is
-    /// its outcome, and no replay. The books must be of after that attempt.
-    pub fn decide_again(&mut self, command: &Command) -> Outcome {
-        self.left_behind(command).unwrap_or_else(|| self.decide(command))
-    }
-
-    /// The outcome of this very command, by the ids that it alone can have brought.
-    fn left_behind(&self, command: &Command) -> Option<Outcome> {
-        match command {
-            Command::RegisterUser(command) => self.users.get(&command.id).cloned().map(Outcome::Registered),
-            Command::OpenAccount(command) => {
-                let account = self.accounts.get(&command.id)?;
-                let fresh =
-                    Account { balance: Money::ZERO, held: Money::ZERO, version: 1, ..account.clone() };
-                Some(Outcome::Opened(fresh))
-            }
-            Command::Transfer(request) => {
-                self.own_outcome(&Use::of_transfer(request), |transfer| transfer == request.id)
-            }
-            Command::Reverse(request) => {
-                self.own_outcome(&Use::of_reversal(request), |transfer| transfer == request.id)
-            }
-            Command::Batch(request) => self.own_outcome(&Use::of_batch(request), |_| false),
-            // A post or a void names no id of its own: it is judged again and finds its outcome as a replay. Holds that
-            // were let go are no longer pending.
-            Command::Resolve(_) | Command::ExpireHolds(_) => None,
-        }
-    }
-
-    /// The outcome under a key, if this very command left it there.
-    fn own_outcome(&self, used: &Use<'_>, made: impl FnOnce(TransferId) -> bool) -> Option<Outcome> {
-        let record = self.keys.get(&used.name())?;
-        let fits = record.fingerprint == used.fingerprint && is_alive(record.used_at, self.now);
-        let own = fits
-            && match &record.outcome {
-                KeyOutcome::Transfer { transfer, .. } => made(transfer.id),
-                KeyOutcome::Rejected(_, request_id) => **request_id == *used.request_id,
-                KeyOutcome::Batch(batch) => *batch.request_id == *used.request_id,
-                KeyOutcome::Unread => false,
-            };
-        own.then(|| decided(record.outcome.clone(), false))
     }
 
     /// What a key stands for, if it does: the replay of its outcome, or the refusal of another use.

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub(super) enum Ended {
     Idle,
     #[error("the client has gone while its request was under way")]
     Gone,
+    #[error("a reply was not taken in time")]
+    NotTaken,
 }
 
 /// What to do when the timer of a connection fires.
@@ -91,6 +94,8 @@ pub(super) struct Activity {
     detaching: Cell<bool>,
     /// When a look first found that the client has ended its side, with a request under way.
     ended_since: Cell<Option<Instant>>,
+    /// When replies must have been taken that may not wait for their client for ever, and whether they are still held.
+    untaken: Cell<Vec<(Instant, Weak<()>)>>,
     /// What is said when hyper has sent the reply to a handshake and is taken off.
     talk: Cell<Option<Rc<dyn Talk>>>,
 }
@@ -109,6 +114,7 @@ impl Activity {
             silent: Cell::new(true),
             detaching: Cell::new(false),
             ended_since: Cell::new(None),
+            untaken: Cell::default(),
             talk: Cell::new(None),
         }
     }
@@ -193,7 +199,10 @@ impl Activity {
         if ended_since.is_some_and(|since| since + GONE_AFTER <= now) {
             return Err(Ended::Gone);
         }
-        // A client that takes its replies slowly is bound by the stall timeout of writes alone.
+        if self.is_overdue(now) {
+            return Err(Ended::NotTaken);
+        }
+        // Any other client that takes its replies slowly is bound by the stall timeout of writes alone.
         let writing = self.blocked.get() || self.sending.get();
         if self.is_under_way() || writing || self.detaching.get() {
             return Ok(look_by(now + deadlines.tick()));
@@ -209,6 +218,21 @@ impl Activity {
         let park_at = since + deadlines.tick();
         if park_at <= now { Ok(Next::Detach) } else { Ok(look_by(park_at)) }
     }
+
+    /// Whether a reply is still held that must have been taken by now.
+    fn is_overdue(&self, now: Instant) -> bool {
+        let mut untaken = self.untaken.take();
+        untaken.retain(|(_, held)| held.strong_count() > 0);
+        let overdue = untaken.iter().any(|(due, _)| *due <= now);
+        self.untaken.set(untaken);
+        overdue
+    }
+}
+
+/// Kept with a reply for as long as it holds what others wait for.
+#[derive(Debug)]
+pub(in crate::server) struct Untaken {
+    _held: Arc<()>,
 }
 
 /// A request under way, until its reply is made.
@@ -233,6 +257,16 @@ impl UnderWay {
         self.0.talk.set(Some(talk));
     }
 
+    /// The reply must have been taken by `due`: the connection ends then, if what is returned is still there. A
+    /// connection holds as many as its pipeline has replies.
+    pub(in crate::server) fn is_taken_by(&self, due: Instant) -> Untaken {
+        let held = Arc::new(());
+        let mut untaken = self.0.untaken.take();
+        untaken.push((due, Arc::downgrade(&held)));
+        self.0.untaken.set(untaken);
+        Untaken { _held: held }
+    }
+
     /// The reply was made at `now`. A request that is dropped instead takes its connection with it.
     pub(in crate::server) fn end(self, now: std::time::Instant) {
         self.0.answered.set(true);
@@ -243,5 +277,40 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
+    }
+}
+
+#[cfg(test)]
+impl UnderWay {
+    /// On a connection of its own.
+    pub(in crate::server) fn alone() -> Self {
+        Self::new(Rc::new(Activity::new()))
+    }
+
+    pub(in crate::server) fn is_overdue(&self) -> bool {
+        self.0.is_overdue(Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_is_not_taken_in_time_ends_its_connection() {
+        let activity = Rc::new(Activity::new());
+        let deadlines = Deadlines::of(&Limits::default());
+        let (now, hour) = (Instant::now(), Duration::from_hours(1));
+        let under_way = UnderWay::new(Rc::clone(&activity));
+        let later = under_way.is_taken_by(now + hour);
+        let late = under_way.is_taken_by(now);
+        // A client that reads slowly keeps hyper waiting for room.
+        activity.wrote(&Poll::Pending);
+        assert!(matches!(activity.look(&deadlines, false), Err(Ended::NotTaken)));
+        drop(late);
+        assert!(matches!(activity.look(&deadlines, false), Ok(Next::LookAgain(_))));
+        drop(later);
+        assert!(activity.look(&deadlines, false).is_ok());
+        assert!(activity.untaken.take().is_empty());
     }
 }

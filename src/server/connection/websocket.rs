@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBuf, Write};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::watched::Watched;
@@ -45,7 +46,7 @@ const NOBODY: Close = Close { code: 1011, reason: "no answer to pings" };
 
 /// Serves a connection to its end.
 pub(super) async fn converse<S: Stream>(watched: &mut Watched<S>, talk: Rc<dyn Talk>, exchanges: &Exchanges) {
-    let _open = Open::new(&exchanges.sockets);
+    let _open = exchanges.sockets.open();
     let mut conversation = Conversation::new(watched, talk, &exchanges.turns, PING_EVERY);
     let ended = poll_fn(|cx| conversation.poll(cx)).await;
     if let Err(error) = ended {
@@ -53,19 +54,37 @@ pub(super) async fn converse<S: Stream>(watched: &mut Watched<S>, talk: Rc<dyn T
     }
 }
 
-/// Counts a connection among the WebSockets of its worker.
-struct Open<'a>(&'a Cell<usize>);
+/// The WebSockets of a worker.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Sockets {
+    count: Cell<usize>,
+    opened: Notify,
+}
 
-impl<'a> Open<'a> {
-    fn new(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
+impl Sockets {
+    /// How many connections are WebSockets.
+    pub(in crate::server) const fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Returns when one more was opened since the last time.
+    pub(in crate::server) async fn opened(&self) {
+        self.opened.notified().await;
+    }
+
+    fn open(&self) -> Open<'_> {
+        self.count.set(self.count.get() + 1);
+        self.opened.notify_one();
+        Open(self)
     }
 }
 
+/// Counts a connection among the WebSockets of its worker.
+struct Open<'a>(&'a Sockets);
+
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.count.set(self.0.count.get() - 1);
     }
 }
 
@@ -90,6 +109,8 @@ struct Conversation<'a, S: Stream> {
     socket: Socket,
     /// Whole frames, less what was written of them.
     writing: Bytes,
+    /// Whether the stream took no more at the last try.
+    blocked: bool,
     phase: Phase,
     keep_alive: KeepAlive,
     ping_every: Duration,
@@ -111,6 +132,7 @@ impl<'a, S: Stream> Conversation<'a, S> {
             talk,
             saying: None,
             writing: Bytes::new(),
+            blocked: false,
             phase: Phase::Open,
             keep_alive: KeepAlive::default(),
             ping_every,
@@ -200,6 +222,7 @@ impl<'a, S: Stream> Conversation<'a, S> {
             self.socket.take_output();
             return Poll::Ready(Ok(()));
         }
+        self.keep_alive.is_there();
         self.moved_bytes += read.filled().len();
         self.socket.receive(read.filled());
         self.take_in();
@@ -219,8 +242,7 @@ impl<'a, S: Stream> Conversation<'a, S> {
                         self.socket.send(answer);
                     }
                 }
-                Event::Message(_) => {}
-                Event::Pong => self.keep_alive.answered(),
+                Event::Message(_) | Event::Pong => {}
                 Event::Closed => self.end(Phase::Over),
                 Event::Failed(close) => {
                     tracing::debug!(code = close.code, reason = close.reason, "a WebSocket is refused");
@@ -236,7 +258,13 @@ impl<'a, S: Stream> Conversation<'a, S> {
         if self.writing.is_empty() {
             ready!(self.poll_fill(cx));
         }
-        let count = ready!(Pin::new(&mut *self.watched).poll_write(cx, &self.writing))?;
+        let written = Pin::new(&mut *self.watched).poll_write(cx, &self.writing);
+        if std::mem::replace(&mut self.blocked, written.is_pending()) && written.is_ready() {
+            // There was no room and now there is some, so somebody reads, if slowly: pings wait behind what it has not
+            // read. One that reads nothing is ended by the write timeout.
+            self.keep_alive.is_there();
+        }
+        let count = ready!(written)?;
         if count == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
@@ -286,7 +314,7 @@ impl<'a, S: Stream> Conversation<'a, S> {
 /// Whether the peer is there.
 #[derive(Debug, Default)]
 struct KeepAlive {
-    /// Pings since the last pong.
+    /// Pings since it last gave a sign of life.
     unanswered: u32,
 }
 
@@ -295,7 +323,8 @@ impl KeepAlive {
         self.unanswered += 1;
     }
 
-    fn answered(&mut self) {
+    /// It has said something, or has read on.
+    const fn is_there(&mut self) {
         self.unanswered = 0;
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::hub::Mailbox;
-use super::{End, Events, Interest, News, Occurrence, PAGE_EVENTS, POSITION_EVERY, Place};
+use super::{End, Events, FeedPlace, Interest, News, Occurrence, POSITION_EVERY, Place};
 use crate::store::StoreError;
 
 /// What a reader is told next.
@@ -27,12 +27,13 @@ pub struct Feed {
     interest: Interest,
     /// Up to here it has read the log by itself.
     seen: Cell<u64>,
-    /// Whether that was the end of the log when it read.
+    /// Whether that was the end of the log when it read, or all that others were told.
     caught_up: Cell<bool>,
     joined: OnceCell<Joined>,
     /// When the reader was last told something of its own reading.
     told_at: Cell<Instant>,
     end: Cell<Option<End>>,
+    _place: FeedPlace,
 }
 
 /// A reader that is told what all others are.
@@ -43,15 +44,23 @@ struct Joined {
 }
 
 impl Feed {
-    pub(super) fn new(events: Rc<Events>, interest: Interest, after: u64) -> Self {
+    /// `is_end` tells whether the log ended at `after` a moment ago.
+    pub(super) fn new(
+        events: Rc<Events>,
+        place: FeedPlace,
+        interest: Interest,
+        after: u64,
+        is_end: bool,
+    ) -> Self {
         Self {
             events,
             interest,
             seen: Cell::new(after),
-            caught_up: Cell::new(false),
+            caught_up: Cell::new(is_end),
             joined: OnceCell::new(),
             told_at: Cell::new(Instant::now()),
             end: Cell::new(None),
+            _place: place,
         }
     }
 
@@ -84,40 +93,49 @@ impl Feed {
         }
     }
 
-    /// Reads the next page of the log.
+    /// Goes on to the end of the page of the log.
     async fn read_on(&self) -> Result<Told, StoreError> {
+        let mut step = self.events.pace.page().await;
         // Asked before the page is read: what was committed by then is in it.
         let finishing = self.events.finishing.get();
-        let page = self.events.page(self.seen.get(), matches!(self.interest, Interest::Owner(_))).await?;
-        let reaches_end = page.len() < PAGE_EVENTS as usize;
+        let with_owners = matches!(self.interest, Interest::Owner(_));
+        let (page, is_end) = match self.events.pages.behind(self.seen.get(), with_owners) {
+            Some(page) => {
+                step.is_cheap();
+                (page, false)
+            }
+            None => self.events.read(self.seen.get(), with_owners).await?,
+        };
+        drop(step);
         let until = self.joined.get().map_or(u64::MAX, |joined| joined.from);
         let own: Vec<_> = page.iter().filter(|occurrence| occurrence.event.seq <= until).collect();
         let Some(last) = own.last().map(|last| last.place()) else {
             return self.at_the_end(finishing);
         };
         self.seen.set(last.seq);
-        self.caught_up.set(reaches_end && !finishing);
+        let caught_up = is_end || self.events.hub.has_come_to(last.seq);
+        self.caught_up.set(caught_up && finishing.is_none());
         Ok(self.told(&own, last))
     }
 
     /// The log has nothing more.
-    fn at_the_end(&self, finishing: bool) -> Result<Told, StoreError> {
+    fn at_the_end(&self, finishing: Option<End>) -> Result<Told, StoreError> {
         if self.joined.get().is_some() {
             return Err(StoreError::Corrupt("the log ends before a place that was read of it".into()));
         }
-        if finishing {
-            return Ok(Told::End(End::GoingAway));
+        if let Some(end) = finishing {
+            return Ok(Told::End(end));
         }
         self.caught_up.set(true);
         Ok(Told::Nothing)
     }
 
     /// Frames of what concerns the reader, or a sign that it goes on.
-    fn told(&self, own: &[&Occurrence], last: Place) -> Told {
+    fn told(&self, own: &[&Rc<Occurrence>], last: Place) -> Told {
         let encode = self.events.encode;
         let mut frames = Vec::new();
         for occurrence in own.iter().filter(|occurrence| occurrence.concerns(self.interest)) {
-            encode(&News::Event(&occurrence.event, &occurrence.transfer), &mut frames);
+            frames.extend_from_slice(occurrence.frame(encode));
         }
         if frames.is_empty() && self.told_at.get().elapsed() >= POSITION_EVERY {
             encode(&News::Position(last), &mut frames);
@@ -138,7 +156,7 @@ impl Feed {
             let head = self.events.reader.head().await?;
             Place { seq: head.seq, at: head.at }
         };
-        if self.events.finishing.get() {
+        if self.events.finishing.get().is_some() {
             // The others may have ended already.
             self.caught_up.set(false);
             return Ok(());

@@ -3,6 +3,7 @@
 //! An event that concerns nobody costs a look into each map. A frame is made once and shared by all whom it is for;
 //! those who read everything share one run of frames a page. Knows neither the store nor how frames look.
 
+use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -12,7 +13,7 @@ use std::task::{Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use super::{Encode, End, Interest, News, Occurrence, Place};
+use super::{Encode, End, Interest, News, Occurrence, Place, encoded};
 use crate::models::{AccountId, Timestamp, UserId};
 
 /// Bytes of frames that may wait for a reader. Protects memory from one that takes nothing; it holds about half a
@@ -55,6 +56,11 @@ impl Hub {
         self.live.get()
     }
 
+    /// Whether all readers were given what is up to here, so that one more can join them.
+    pub(super) fn has_come_to(&self, seq: u64) -> bool {
+        self.has_readers() && self.live().seq <= seq
+    }
+
     pub(super) fn has_readers(&self) -> bool {
         self.readers.borrow().count > 0
     }
@@ -91,12 +97,13 @@ impl Hub {
     }
 
     /// Gives a page to those whom it concerns. Returns who waits for it.
-    pub(super) fn give(&self, page: &[Occurrence], encode: Encode) -> Vec<Waker> {
+    pub(super) fn give<O: Borrow<Occurrence>>(&self, page: &[O], encode: Encode) -> Vec<Waker> {
+        let page = page.iter().map(Borrow::borrow);
         let readers = self.readers.borrow();
         let mut due = Vec::new();
         let mut run = Run::default();
         // What was read before the live place was moved on is known already.
-        for occurrence in page.iter().filter(|occurrence| occurrence.event.seq > self.live.get().seq) {
+        for occurrence in page.clone().filter(|occurrence| occurrence.event.seq > self.live.get().seq) {
             let news = News::Event(&occurrence.event, &occurrence.transfer);
             if !readers.of_all.is_empty() {
                 run.add(occurrence.event.seq, |to| encode(&news, to));
@@ -108,7 +115,7 @@ impl Hub {
             }
         }
         run.offer_to(&readers.of_all, &mut due);
-        if let Some(last) = page.last().filter(|last| last.event.seq > self.live.get().seq) {
+        if let Some(last) = page.last().filter(|last: &&Occurrence| last.event.seq > self.live.get().seq) {
             self.live.set(last.place());
         }
         due
@@ -132,12 +139,6 @@ impl Hub {
         readers.all().for_each(|mailbox| mailbox.finish(end, &mut due));
         due
     }
-}
-
-fn encoded(news: &News<'_>, encode: Encode) -> Bytes {
-    let mut frame = Vec::new();
-    encode(news, &mut frame);
-    frame.into()
 }
 
 impl Readers {

@@ -39,7 +39,7 @@ fn place(seq: u64) -> Place {
 }
 
 /// A transfer between accounts, each owned by the user of its number.
-fn occurrence(seq: u64, debit: u128, credit: u128) -> Occurrence {
+pub(super) fn occurrence(seq: u64, debit: u128, credit: u128) -> Occurrence {
     let creation = Creation {
         terms: Terms {
             debit_account: account(debit),
@@ -58,7 +58,7 @@ fn occurrence(seq: u64, debit: u128, credit: u128) -> Occurrence {
     let transfer_id = TransferId::from_uuid(Uuid::from_u128(seq.into()));
     let event = Event { seq, at: Timestamp::EPOCH, transfer_id, kind: EventKind::Created(creation) };
     let transfer = event.created_transfer().unwrap();
-    Occurrence { event, transfer, owners: [Some(user(debit)), Some(user(credit))] }
+    Occurrence { event, transfer, owners: [Some(user(debit)), Some(user(credit))], frame: OnceCell::new() }
 }
 
 #[derive(Default)]

@@ -19,7 +19,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 use super::{Warned, detail};
-use crate::models::posting::{Command, Journal, Outcome};
+use crate::models::posting::{Command, Journal, Outcome, Unseen};
 use crate::models::{IdempotencyKey, Timestamp, UserId};
 use crate::store::{Clock, StoreError};
 
@@ -38,15 +38,6 @@ pub enum BatchError {
     /// The store holds something that it never wrote.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Whether an earlier attempt at the same batch may have been committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// None was made, or each is known to have failed.
-    First,
-    /// The outcome of one is unknown: what it left behind is the outcome of this one.
-    Again,
 }
 
 impl BatchError {
@@ -106,18 +97,19 @@ impl Memory {
 /// Decides and stores a batch. `clock` is read once the head is locked. When this returns `Ok`, the outcomes are on
 /// stable storage.
 ///
-/// Not cancel safe: a connection on which the future was dropped is in the midst of a transaction, and of unknown
-/// outcome once `sends_commit` was called.
+/// An attempt whose end is not known is added to `unseen`.
+///
+/// Not cancel safe: a connection on which the future was dropped is in the midst of a transaction, and its outcome is
+/// unknown.
 pub async fn post(
     client: &ClientWrapper,
     memory: &Memory,
     commands: &[Command],
     clock: Clock<'_>,
-    attempt: Attempt,
-    sends_commit: impl FnOnce(),
+    unseen: &mut Unseen,
 ) -> Result<Vec<Outcome>, BatchError> {
     let statements = save::Statements::prepare(client).await?;
-    let decided = match decide(client, memory, commands, clock, attempt).await {
+    let decided = match decide(client, memory, commands, clock, unseen).await {
         Ok(decided) => decided,
         Err(error) => {
             roll_back(client).await;
@@ -137,11 +129,13 @@ pub async fn post(
             return Err(error.into());
         }
     };
-    sends_commit();
     memory.warned.take();
-    save::save(client, &statements, &columns, dead).await?;
-    memory.confirmed()?;
-    Ok(outcomes)
+    let saved = save::save(client, &statements, &columns, dead).await.and_then(|()| memory.confirmed());
+    drop(columns);
+    if let Err(BatchError::Unknown(_) | BatchError::Unconfirmed) = saved {
+        unseen.add(journal.keys);
+    }
+    saved.map(|()| outcomes)
 }
 
 /// A batch that is decided and not yet written.
@@ -158,7 +152,7 @@ async fn decide(
     memory: &Memory,
     commands: &[Command],
     clock: Clock<'_>,
-    attempt: Attempt,
+    unseen: &Unseen,
 ) -> Result<Decided, BatchError> {
     let oldest = Timestamp::from_micros(memory.oldest_key_use.load(Ordering::Relaxed));
     let loaded = load::load(client, commands, oldest.unwrap_or(Timestamp::EPOCH)).await?;
@@ -168,9 +162,10 @@ async fn decide(
     }
     let (oldest_key_use, known_keys) = (loaded.oldest_key_use, loaded.known_keys());
     let mut books = loaded.into_books(clock());
-    let decide = |command| match attempt {
-        Attempt::First => books.decide(command),
-        Attempt::Again => books.decide_again(command),
+    // Each attempt finds anew what those before it have left.
+    let mut unseen = unseen.clone();
+    let decide = |command| {
+        if unseen.is_empty() { books.decide(command) } else { books.decide_again(command, &mut unseen) }
     };
     let outcomes = commands.iter().map(decide).collect();
     let now = books.now();

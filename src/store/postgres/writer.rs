@@ -7,9 +7,9 @@ use std::time::Duration;
 use deadpool_postgres::ClientWrapper;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::batch::{self, Attempt, BatchError, Memory};
+use super::batch::{self, BatchError, Memory};
 use super::{Carrier, Dialled, Options, Server, dial, guards, rows};
-use crate::models::posting::{Command, Outcome};
+use crate::models::posting::{Command, Outcome, Unseen};
 use crate::models::{Head, Timestamp};
 use crate::store::{Clock, StoreError};
 
@@ -77,12 +77,12 @@ impl Writer {
         clock: Clock<'_>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let give_up = Instant::now() + self.options.commit_timeout;
-        let mut attempt = Attempt::First;
+        let mut unseen = Unseen::default();
         let mut pauses = PAUSES.into_iter();
         let mut pause = Duration::ZERO;
         loop {
             // Boxed: it has all statements of a batch in it.
-            let error = match timeout_at(give_up, Box::pin(self.attempt(commands, clock, &mut attempt))).await
+            let error = match timeout_at(give_up, Box::pin(self.attempt(commands, clock, &mut unseen))).await
             {
                 Ok(Ok(outcomes)) => {
                     self.down = false;
@@ -115,17 +115,14 @@ impl Writer {
         &mut self,
         commands: &[Command],
         clock: Clock<'_>,
-        attempt: &mut Attempt,
+        unseen: &mut Unseen,
     ) -> Result<Vec<Outcome>, AttemptError> {
-        let earlier = *attempt;
         let Session { client, memory } = self.connected().await?;
-        let sends_commit = || *attempt = Attempt::Again;
-        let posted = batch::post(client, memory, commands, clock, earlier, sends_commit).await;
+        let posted = batch::post(client, memory, commands, clock, unseen).await;
         match &posted {
             Ok(_) | Err(BatchError::Store(_) | BatchError::Unconfirmed) => {}
             Err(BatchError::Unknown(_)) => self.session = None,
             Err(BatchError::NotCommitted(error)) => {
-                *attempt = earlier;
                 if error.code().is_none_or(super::ends_session) {
                     self.session = None;
                 }

@@ -21,6 +21,7 @@ on_both_stores!(
     a_batch_has_up_to_8192_transfers,
     a_body_of_the_bound_is_taken_and_one_more_byte_is_413,
     batches_beyond_the_bound_are_refused_and_told_when_to_come_again,
+    bodies_that_arrive_slowly_hold_no_place_and_little_memory,
     the_bounds_of_a_batch_can_be_set,
     routes_are_told_by_their_templates,
 );
@@ -85,36 +86,90 @@ fn assert_problem(reply: &Reply, status: u16, code: &str) {
     assert_eq!((reply.status, &*reply.problem_code()), (status, code), "{reply:?}");
 }
 
+/// A batch of one.
+fn single(world: &World, key: &str) -> Vec<u8> {
+    post(world, key).json(json!({"transfers": [world.payment(1)]}).to_string()).bytes()
+}
+
+/// Waits until a batch finds a place.
+fn wait_for_place(world: &World, prefix: &str) {
+    let mut n = 0;
+    wait_until(LATE, || {
+        n += 1;
+        let reply = Connection::open(world.server.address()).call(single(world, &format!("{prefix}-{n}")));
+        if reply.status == 200 { Ok(()) } else { Err(format!("{reply:?}")) }
+    });
+}
+
+/// One that is not read holds its place: its reply is several MiB.
 async fn batches_beyond_the_bound_are_refused_and_told_when_to_come_again(store: Store) {
-    let settings =
-        [("limits.batches_per_core", "1"), ("runtime.workers", "1"), ("limits.body_timeout_ms", "60000")];
+    let body_bytes = (4 * BODY_BYTES).to_string();
+    let settings = [
+        ("limits.batches_per_core", "1"),
+        ("runtime.workers", "1"),
+        ("limits.batch_body_bytes", &*body_bytes),
+        ("store.commit_timeout_ms", "25000"),
+    ];
     let world = World::of_set(store, &settings).await;
-    let mut first = Connection::open(world.server.address());
-    let body = json!({"transfers": [world.payment(1)]}).to_string();
-    let request = post(&world, "k1").field("Expect", "100-continue").json(&body);
-    assert_eq!(first.call(request.head()).status, 100);
+    let mut payment = world.payment(1);
+    payment["metadata"] = json!({"text": "x".repeat(3_900)});
+    let large = json!({"transfers": vec![payment; 2_000]}).to_string();
+    let mut unread = Connection::open_narrow(world.server.address());
+    unread.send(post(&world, "unread").json(&large).bytes());
+    assert!(unread.read_some().is_some_and(|bytes| bytes.starts_with(b"HTTP/1.1 200")));
     let mut second = Connection::open(world.server.address());
-    let refusal = second.call(post(&world, "k2").json(&body).bytes());
+    let refusal = second.call(single(&world, "second"));
     assert_problem(&refusal, 503, "overloaded");
     let seconds = refusal.field("retry-after").expect("when to come again");
     assert!(seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0), "{refusal:?}");
     assert_eq!(refusal.field("cache-control"), Some("no-store"));
-    // Nobody without a token takes a place or is told of one; what is no batch needs none.
-    assert_problem(&second.call(Request::post(BATCH).json(&body).bytes()), 401, "unauthenticated");
+    // Nobody without a token is told of it; what is no batch needs no place.
+    let anonymous = Request::post(BATCH).json(json!({"transfers": [world.payment(1)]}).to_string());
+    assert_problem(&second.call(anonymous.bytes()), 401, "unauthenticated");
     world.alice.api.transfer(&world.payment(1)).send().await.json(201);
-    assert_eq!(first.call(&body).status, 200);
-    done(&batch(&world.alice.api, "k2", false, &[world.payment(1)]).send().await);
-    // Who gives up gives the place back.
-    let mut gone = Connection::open(world.server.address());
-    assert_eq!(gone.call(post(&world, "k3").field("Expect", "100-continue").json(&body).head()).status, 100);
-    gone.reset();
+    unread.reset();
+    wait_for_place(&world, "after");
+}
+
+/// They hold what has come of them, so that a trickle keeps nobody out, and together no more than the places are for.
+async fn bodies_that_arrive_slowly_hold_no_place_and_little_memory(store: Store) {
+    // With a byte of each of the slow ones it is within the bound of 4,096.
+    const LENGTH: usize = 4_000;
+    let settings = [
+        ("limits.batches_per_core", "1"),
+        ("runtime.workers", "1"),
+        ("limits.body_bytes", "2048"),
+        ("limits.batch_body_bytes", "4096"),
+        ("limits.body_timeout_ms", "60000"),
+    ];
+    let world = World::of_set(store, &settings).await;
+    let begin = |key: &str, bytes: &[u8]| {
+        let mut connection = Connection::open(world.server.address());
+        let request = post(&world, key).field("Expect", "100-continue").json(padded(&world, 1, LENGTH));
+        assert_eq!(connection.call(request.head()).status, 100);
+        connection.send(bytes);
+        connection
+    };
+    let body = padded(&world, 1, LENGTH);
+    let trickling: Vec<_> = (0..8).map(|n| begin(&format!("slow-{n}"), &body[..1])).collect();
+    done(&batch(&world.alice.api, "quick", false, &[world.payment(1)]).send().await);
+    let mut first = begin("first", &body[..3_000]);
+    let long = padded(&world, 1, 2_000);
     let mut n = 0;
     wait_until(LATE, || {
         n += 1;
-        let reply =
-            Connection::open(world.server.address()).call(post(&world, &format!("n{n}")).json(&body).bytes());
-        if reply.status == 200 { Ok(()) } else { Err(format!("{reply:?}")) }
+        let request = post(&world, &format!("long-{n}")).json(&long);
+        match Connection::open(world.server.address()).call(request.bytes()).status {
+            503 => Ok(()),
+            status => Err(format!("{status}: 3,000 bytes of 4,096 are there")),
+        }
     });
+    done(&batch(&world.alice.api, "short", false, &[world.payment(1)]).send().await);
+    first.send(&body[3_000..]);
+    assert_eq!(first.reply().status, 200);
+    drop(trickling);
+    let reply = Connection::open(world.server.address()).call(post(&world, "long").json(&long).bytes());
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 /// Its key tells later what became of it.

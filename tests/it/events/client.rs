@@ -1,5 +1,6 @@
 //! A reader of events.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -90,6 +91,14 @@ impl Follower {
                 Err(close) => return (numbers, close.code.into()),
             }
         }
+    }
+
+    /// Whether nothing is told for so long.
+    pub(super) fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.0.get_ref().set_read_timeout(Some(time)).unwrap();
+        let read = self.0.read();
+        self.0.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        matches!(read, Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Says something.

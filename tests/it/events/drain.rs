@@ -5,14 +5,19 @@ use std::time::Duration;
 use super::client::Follower;
 use crate::support::books::{Books, Order};
 use crate::support::raw::Connection;
-use crate::support::{Server, on_both_engines};
+use crate::support::{Scrape, Server, on_both_engines, wait_until};
 
 const SENDERS: u64 = 4;
+/// How late a busy machine may be.
+const LATE: Duration = Duration::from_secs(10);
+/// Within this a server without requests ends its feeds.
+const DRAINED: Duration = Duration::from_secs(1);
 /// Transfers before the signal.
 const PAYMENTS: u64 = 40;
 
 on_both_engines!(
     readers_are_told_all_that_was_committed_and_then_1001,
+    what_is_committed_for_one_who_has_gone_is_told_too,
     a_reader_that_does_not_answer_is_not_waited_for
 );
 
@@ -53,6 +58,31 @@ fn readers_are_told_all_that_was_committed_and_then_1001(engine: &str) {
             assert!(numbers.iter().copied().eq(first..=head), "reader {place}: {numbers:?}, head {head}");
         }
     });
+}
+
+fn what_is_committed_for_one_who_has_gone_is_told_too(engine: &str) {
+    let mut server = Server::start_with(&["--io", engine, "--workers", "1"]);
+    let books = Books::open(&server, 2);
+    let head: u64 = server.verify(None).split_once(':').unwrap().0.parse().unwrap();
+    let mut reader = Follower::new(server.address(), &server.operator_token(), "");
+    let ledger = rusqlite::Connection::open(server.data().join("ledger.db")).unwrap();
+    ledger.execute_batch("begin immediate").unwrap();
+    let mut client = Connection::open(server.address());
+    let order = Order { key: "k".into(), debit: 0, credit: 1, amount: 1 };
+    client.send(books.request(&order).bytes());
+    let mut watcher = Connection::open(server.address());
+    wait_until(LATE, || match Scrape::on(&mut watcher).sum("http_requests_in_flight", &[]) {
+        0 => Err("it has not come".to_owned()),
+        _ => Ok(()),
+    });
+    client.reset();
+    server.terminate();
+    server.wait_for_line("draining", LATE);
+    // Nobody is left but the reader; the commit has not ended.
+    assert!(reader.is_silent_for(DRAINED));
+    ledger.execute_batch("rollback").unwrap();
+    assert_eq!(reader.until_closed(), (vec![head + 1], 1001));
+    assert_eq!(server.wait(LATE).code(), Some(0));
 }
 
 fn a_reader_that_does_not_answer_is_not_waited_for(engine: &str) {

@@ -1,10 +1,16 @@
 //! How a request becomes a WebSocket, and who is let in.
 
+use std::time::Duration;
+
 use serde_json::json;
 
+use super::block_on;
 use super::client::Follower;
 use crate::support::raw::{Connection, Request};
-use crate::support::{Server, World, assert_members, on_both_engines};
+use crate::support::{Server, Store, World, assert_members, on_both_engines, wait_until};
+
+/// How late a busy machine may be.
+const LATE: Duration = Duration::from_secs(10);
 
 /// An example of RFC 6455 §1.3, and what it is answered with.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -127,6 +133,8 @@ async fn users_follow_their_own_accounts_and_operators_any() {
         (alice, nobodys, Some(404)),
         (operator, nobodys, Some(404)),
         ("nonsense", "", Some(401)),
+        ("nonsense", "?after=x", Some(401)),
+        ("nonsense", "?account=x&since=1", Some(401)),
         (alice, "?after=-1", Some(422)),
         (alice, "?after=x", Some(422)),
         (alice, "?account=x", Some(422)),
@@ -150,6 +158,8 @@ async fn a_ticket_lets_in_once_whom_it_was_made_for() {
     // What is refused for another reason does not use it up.
     assert_eq!(open(&format!("&account={}", world.bob.account)).err(), Some(403));
     assert_eq!(open("&after=x").err(), Some(422));
+    let forged = Follower::open(world.server.address(), "/api/v1/events?after=x&ticket=x", None);
+    assert_eq!(forged.err(), Some(401));
     let mut follower = open("&after=0").unwrap();
     assert_eq!(follower.numbers(1), [1], "alice's first money");
     assert_eq!(open("").err(), Some(401));
@@ -165,4 +175,42 @@ async fn a_ticket_lets_in_once_whom_it_was_made_for() {
 fn the_echo_is_there_for_tests_only() {
     let server = Server::start();
     assert_eq!(Follower::open(server.address(), "/ws-echo", None).err(), Some(404));
+}
+
+/// A user's sockets are counted over all cores, a core's over all users.
+#[test]
+fn open_sockets_are_bounded_for_each_user_and_each_core() {
+    let settings =
+        [("limits.sockets_per_user", "2"), ("limits.sockets_per_core", "3"), ("runtime.workers", "1")];
+    let world = block_on(World::of_set(Store::Sqlite, &settings));
+    let open = |token: &str| {
+        let mut connection = Connection::open(world.server.address());
+        let reply = connection.call(handshake("/api/v1/events", token).bytes());
+        (connection, reply)
+    };
+    let refused = |token: &str, status: u16, code: &str| {
+        let (mut connection, reply) = open(token);
+        assert_eq!((reply.status, &*reply.problem_code()), (status, code), "{reply:?}");
+        assert!(reply.field("retry-after").is_some_and(|seconds| seconds.parse::<u32>().unwrap() > 0));
+        assert_eq!(connection.call(Request::get("/health").bytes()).status, 200, "it goes on");
+    };
+    let (alice, bob) = (world.alice.api.token(), world.bob.api.token());
+    let first = open(alice);
+    let others = [open(alice), open(bob)];
+    assert!([&first].into_iter().chain(&others).all(|(_, reply)| reply.status == 101));
+    refused(alice, 429, "too_many_requests");
+    refused(bob, 503, "overloaded");
+    // What is refused for another reason is not counted.
+    refused_with(&world, alice, "?after=x", 422);
+    drop(first);
+    wait_until(LATE, || match open(bob).1.status {
+        101 => Ok(()),
+        status => Err(format!("{status}: no place has come free")),
+    });
+}
+
+#[track_caller]
+fn refused_with(world: &World, token: &str, query: &str, status: u16) {
+    let target = format!("/api/v1/events{query}");
+    assert_eq!(Follower::open(world.server.address(), &target, Some(token)).err(), Some(status));
 }

@@ -60,6 +60,7 @@ fn lose_commits(loss: CommitLoss) {
         assert_eq!(again.status, status, "{again:?}");
         if first.status == status {
             assert_eq!(first.body, again.body);
+            assert_eq!(first.field("idempotency-replayed"), None, "{path}: it is the first to be told");
             assert_eq!(again.field("idempotency-replayed"), Some("true"));
         } else {
             assert_unavailable(&first);

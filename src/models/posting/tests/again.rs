@@ -17,6 +17,19 @@ fn books_after(journal: Journal, users: &[User]) -> Books {
     books
 }
 
+/// Decides a batch in an attempt whose end nobody saw.
+fn attempted(books: &mut Books, commands: &[Command], unseen: &mut Unseen) -> Vec<Outcome> {
+    let before = books.journal.keys.len();
+    let told = commands.iter().map(|command| books.decide(command)).collect();
+    unseen.add(books.journal.keys[before..].to_vec());
+    told
+}
+
+fn decided_again(books: &mut Books, commands: &[Command], unseen: &Unseen) -> Vec<Outcome> {
+    let mut unseen = unseen.clone();
+    commands.iter().map(|command| books.decide_again(command, &mut unseen)).collect()
+}
+
 #[test]
 fn a_batch_whose_end_nobody_saw_finds_its_own_outcomes() {
     let operator =
@@ -45,7 +58,8 @@ fn a_batch_whose_end_nobody_saw_finds_its_own_outcomes() {
     ];
     let mut books = books_with_accounts(genesis(), at(1));
     books.load_user(operator.clone());
-    let told: Vec<_> = batch.iter().map(|command| books.decide(command)).collect();
+    let mut unseen = Unseen::default();
+    let told = attempted(&mut books, &batch, &mut unseen);
     let [Outcome::Registered(alice), ..] = told.as_slice() else { panic!("{told:?}") };
     assert!(matches!(told[2], Outcome::Transferred { replayed: false, .. }));
     assert!(matches!(told[4], Outcome::Transferred { replayed: true, .. }));
@@ -59,14 +73,14 @@ fn a_batch_whose_end_nobody_saw_finds_its_own_outcomes() {
         committed.load_account(account);
     }
     committed.load_account(books_with_accounts(genesis(), at(1)).accounts.remove(&account_id(2)).unwrap());
-    let again: Vec<_> = batch.iter().map(|command| committed.decide_again(command)).collect();
+    let again = decided_again(&mut committed, &batch, &unseen);
     assert_eq!(again, told);
     assert!(committed.into_journal().is_empty());
 
     // It was not: all is decided as if for the first time.
     let mut lost = books_with_accounts(genesis(), at(1));
     lost.load_user(users[0].clone());
-    let again: Vec<_> = batch.iter().map(|command| lost.decide_again(command)).collect();
+    let again = decided_again(&mut lost, &batch, &unseen);
     assert_eq!(again, told);
     assert_eq!(lost.into_journal().events.len(), 1);
 }
@@ -96,19 +110,15 @@ fn commands_about_transfers() -> (Books, Vec<Command>) {
 #[test]
 fn holds_reversals_and_batches_are_done_once() {
     let (mut books, commands) = commands_about_transfers();
-    let told: Vec<_> = commands.iter().map(|command| books.decide(command)).collect();
+    let mut unseen = Unseen::default();
+    let told = attempted(&mut books, &commands, &mut unseen);
     let head = books.journal.head;
     let mut committed = books.committed(at(6));
-    for (command, told) in commands.iter().zip(&told) {
-        let again = committed.decide_again(command);
-        match command {
-            // Neither names an id of its own, so the outcome is found under the key as any later use finds it.
-            Command::Resolve(_) if *told != Outcome::NotFound => assert_eq!(again, replay_of(told)),
-            // What is let go is not let go again.
-            Command::ExpireHolds(_) => assert_eq!((told, again), (&Outcome::Expired(1), Outcome::Expired(0))),
-            _ => assert_eq!(again, *told, "{command:?}"),
-        }
-    }
+    let again = decided_again(&mut committed, &commands, &unseen);
+    let (expiry, others) = told.split_last().unwrap();
+    assert_eq!(again[..others.len()], *others);
+    // What is let go is not let go again.
+    assert_eq!((expiry, again.last()), (&Outcome::Expired(1), Some(&Outcome::Expired(0))));
     assert_eq!(committed.journal.head, head);
     assert!(committed.into_journal().is_empty());
 }
@@ -117,20 +127,52 @@ fn holds_reversals_and_batches_are_done_once() {
 fn holds_reversals_and_batches_that_were_lost_are_done() {
     let (mut books, commands) = commands_about_transfers();
     let (mut lost, _) = commands_about_transfers();
-    for command in &commands {
-        assert_eq!(lost.decide_again(command), books.decide(command), "{command:?}");
-    }
+    let mut unseen = Unseen::default();
+    let told = attempted(&mut books, &commands, &mut unseen);
+    assert_eq!(decided_again(&mut lost, &commands, &unseen), told);
     assert_eq!(lost.journal.events, books.journal.events);
 }
 
 #[test]
-fn an_own_use_of_a_key_is_told_from_one_before_it() {
+fn a_replay_is_told_as_one_after_an_attempt_that_nobody_saw() {
     let (mut books, commands) = commands_about_transfers();
     let told: Vec<_> = commands.iter().map(|command| books.decide(command)).collect();
-    let mut committed = books.committed(at(6));
-    for (command, told) in commands.iter().zip(&told) {
-        if matches!(told, Outcome::Transferred { .. } | Outcome::Rejected { .. } | Outcome::Batch { .. }) {
-            assert_eq!(committed.decide_again(&sent_again(command)), replay_of(told), "{command:?}");
+    let kept = |outcome: &Outcome| {
+        matches!(outcome, Outcome::Transferred { .. } | Outcome::Rejected { .. } | Outcome::Batch { .. })
+    };
+    let mut later = books.committed(at(6));
+    for (command, told) in commands.iter().zip(&told).filter(|(_, told)| kept(told)) {
+        // Sent again with new ids, and as it was with its own: who sends it does not matter, the key's first use does.
+        for command in [sent_again(command), command.clone()] {
+            let mut unseen = Unseen::default();
+            let first = attempted(&mut later, std::slice::from_ref(&command), &mut unseen);
+            assert_eq!(first, [replay_of(told)]);
+            assert_eq!(decided_again(&mut later, &[command], &unseen), first);
         }
+    }
+}
+
+#[test]
+fn of_two_posts_with_one_key_in_one_batch_the_second_is_the_replay() {
+    let (mut books, _) = commands_about_transfers();
+    let posts = [post(as_user(0), "post", 1, Some(4)), post(as_user(0), "post", 1, Some(4))];
+    let mut unseen = Unseen::default();
+    let told = attempted(&mut books, &posts, &mut unseen);
+    assert_eq!(told[1], replay_of(&told[0]));
+    assert_eq!(decided_again(&mut books.committed(at(6)), &posts, &unseen), told);
+}
+
+/// Each attempt may be the one that went through.
+#[test]
+fn what_any_attempt_has_left_is_found() {
+    let command = [post(as_user(0), "post", 1, Some(4))];
+    let (mut first, _) = commands_about_transfers();
+    let (mut second, _) = commands_about_transfers();
+    second.now = at(4);
+    let mut unseen = Unseen::default();
+    let told = attempted(&mut first, &command, &mut unseen);
+    assert_eq!(attempted(&mut second, &command, &mut unseen), told);
+    for books in [first, second] {
+        assert_eq!(decided_again(&mut books.committed(at(6)), &command, &unseen), told);
     }
 }

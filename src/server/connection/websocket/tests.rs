@@ -158,6 +158,29 @@ fn a_peer_that_answers_pings_stays_and_one_that_does_not_is_closed() {
 }
 
 #[test]
+fn one_that_reads_slowly_is_there() {
+    let close = Close { code: 1013, reason: "too far behind" };
+    let frame = Bytes::from(vec![b'x'; 40 * HELD_BYTES]);
+    let said = [Said::Frames(frame.clone()), Said::End(close)];
+    let (ended, ()) = run(converse_with(said, PING_EVERY, async |mut peer| {
+        // Many pings become due, and none can be seen before the frame has been read.
+        for part in frame.chunks(HELD_BYTES) {
+            tokio::time::sleep(PING_EVERY / 2).await;
+            expect(&mut peer, part).await;
+        }
+        let mut next = [0; 2];
+        peer.read_exact(&mut next).await.unwrap();
+        while next == PING {
+            peer.read_exact(&mut next).await.unwrap();
+        }
+        assert_eq!(next, [0x88, u8::try_from(close.reason.len() + 2).unwrap()]);
+        expect(&mut peer, &[&close.code.to_be_bytes(), close.reason.as_bytes()].concat()).await;
+        peer.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf5]).await.unwrap();
+    }));
+    ended.unwrap();
+}
+
+#[test]
 fn a_ping_comes_between_frames_and_not_within_one() {
     let frame = Bytes::from(vec![b'x'; 4 * HELD_BYTES]);
     let said = [Said::Frames(frame.clone()), Said::Nothing, Said::Frames(frame.clone())];
@@ -208,7 +231,7 @@ fn a_peer_may_leave_one_ping_unanswered() {
     for _ in 0..3 {
         keep_alive.asks();
         assert!(!keep_alive.is_lost());
-        keep_alive.answered();
+        keep_alive.is_there();
     }
     keep_alive.asks();
     keep_alive.asks();

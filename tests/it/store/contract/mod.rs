@@ -105,6 +105,8 @@ macro_rules! contract_on {
                 a_query_may_begin_behind_any_number
                 the_last_entry_until_a_time_is_found;
             events:
+                those_who_catch_up_have_few_pages_in_a_turn_together
+                an_end_that_cannot_be_read_is_not_told_as_the_end_of_the_log
                 the_log_is_read_in_pages_from_any_place
                 transfers_and_owners_are_found_for_many_at_once;
             search:

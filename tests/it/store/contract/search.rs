@@ -1,9 +1,10 @@
 //! The search for transfers, on either store: each index, and what a page makes of them.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
-use ringledger::models::posting::Command;
-use ringledger::models::{AccountId, Terms, Timestamp, Transfer, TransferStatus};
+use ringledger::models::posting::{Command, ExpireHolds, Outcome};
+use ringledger::models::{AccountId, Fingerprint, Hold, Terms, Timestamp, Transfer, TransferStatus};
 use ringledger::services::search::{TransferSearch, find};
 use ringledger::store::{Stretch, TransferIndex, TransferQuery};
 
@@ -15,6 +16,13 @@ const PAGES_MAX: usize = 100;
 const ROWS_AT_ONCE: usize = 300;
 /// More than a page looks at in one index.
 const CROWD: usize = 4_600;
+
+/// Of the transfers of [`crowded`], those that are held to the end, are voided, or expire.
+const HELD: [usize; 5] = [4, VOIDED, EXPIRED, 12, 30];
+const VOIDED: usize = 5;
+const EXPIRED: usize = 11;
+/// Those that are held and then posted, and by which event.
+const POSTED_LATER: [(usize, usize); 4] = [(7, 8), (14, 37), (19, 21), (20, 38)];
 
 const NOTHING: TransferSearch = TransferSearch {
     account: None,
@@ -41,31 +49,33 @@ fn crowded(ledger: &mut Ledger) -> Vec<AccountId> {
         crate::store::ledger::opened(ledger.decide(opening)).id
     };
     let accounts: Vec<_> = (0..3).map(|place| open(ledger, place)).collect();
+    let mut transfers = Vec::new();
     for made in 0..40_usize {
         ledger.clock = second(i64::try_from(made / 4).unwrap());
+        if let Some((held, _)) = POSTED_LATER.iter().find(|(_, later)| *later == made) {
+            let transfer: &Arc<Transfer> = &transfers[*held];
+            let posting = ledger.posting(transfer.id, None);
+            // It has the place of a transfer, and makes none.
+            transfers.push(posted(ledger.decide(posting)));
+            continue;
+        }
         let (debit, credit) = (accounts[made % 3], accounts[(made + 1 + made % 2) % 3]);
         let reference =
             [None, Some("rent"), Some("rare")][usize::from(made % 2 == 1) + usize::from(made == 7)];
         // Each user has keys of their own, so one key stands for three transfers.
         let key = format!("key-{}", made / 3);
-        let request = ledger.request(users[made % 3], &key, referring(debit, credit, reference));
-        posted(ledger.decide(request));
+        let mut request = ledger.request(users[made % 3], &key, referring(debit, credit, reference));
+        if POSTED_LATER.iter().any(|(held, _)| *held == made) || HELD.contains(&made) {
+            let timeout_s = (made == EXPIRED).then_some(60);
+            request.hold = Some(Hold { timeout_s });
+            request.fingerprint = Fingerprint::of_transfer(&request.terms, request.hold);
+        }
+        transfers.push(posted(ledger.decide(request)));
     }
-    // Until a command can, rows are made what a hold leaves behind.
-    for (seq, status) in [(5, "pending"), (6, "voided"), (12, "expired"), (13, "pending"), (31, "pending")] {
-        ledger.fixture.execute(&format!(
-            "update transfers set hold = (1 = 1), status = '{status}', posted_amount = null where seq = {seq};
-            delete from entries where seq = {seq};"
-        ));
-    }
-    // Each was posted by a later event, which made no transfer.
-    for (seq, event) in [(8, 9), (15, 38), (20, 22), (21, 39)] {
-        ledger.fixture.execute(&format!(
-            "delete from transfers where seq = {event}; delete from entries where seq = {event};
-            update transfers set hold = (1 = 1) where seq = {seq};
-            update entries set seq = {event} where seq = {seq};"
-        ));
-    }
+    let voiding = ledger.voiding(transfers[VOIDED].id);
+    ledger.decide(voiding);
+    ledger.clock = second(120);
+    assert_eq!(ledger.decide(ExpireHolds { limit: 10 }), Outcome::Expired(1));
     accounts
 }
 
