@@ -4,6 +4,7 @@
 //! Start: engine, store, key, sockets, lane, pool, workers. End, in reverse: workers drain, pool and lane stop,
 //! the store closes. Every thread started here is joined here.
 
+pub mod build;
 mod reload;
 mod signals;
 mod store;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::build::BUILD;
 use self::reload::reload_live;
 use self::signals::{Signals, Wish};
 pub use self::store::location;
@@ -32,14 +34,14 @@ use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
 use crate::server::{Stage, Worker, WorkerError};
 use crate::services::events::{self, Commits, CoreCommits};
-use crate::services::posting::LaneThread;
+use crate::services::posting::{LaneThread, RESULTS, Round};
 use crate::services::tokens::KEY_FILE;
 use crate::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use crate::store::Store;
 use crate::store::statements::StatementReader;
 use crate::telemetry::access::Sampling;
 use crate::telemetry::logging::Logging;
-use crate::telemetry::metrics::{CoreMetrics, Metrics};
+use crate::telemetry::metrics::{CoreMetrics, Metrics, Scraper, Subject};
 
 /// Why the program does not do what it was asked to; the kind is the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -87,13 +89,14 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
     let (address, listeners) = bind(settings, cores.len())?;
     let (commits, core_commits) = Commits::new(cores.len());
-    let (lane, lane_thread) = start_lane(&store, settings, commits.clone())?;
     let (metrics, tallies) = metrics(settings, cores.len(), logging);
+    let scraper = scraper(settings, &metrics)?;
+    let (lane, lane_thread) = start_lane(&store, settings, commits.clone(), &metrics)?;
     let (pool, pool_threads) = start_pool(settings, &metrics)?;
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
     let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
-    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, metrics };
+    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, scraper };
     let counted = tallies.into_iter().zip(core_commits).collect();
     let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
     let listener = blueprint.store.listener();
@@ -166,10 +169,26 @@ fn start_lane(
     store: &Store,
     settings: &Settings,
     commits: Commits,
+    metrics: &Arc<Metrics>,
 ) -> Result<(PostingLane, LaneThread), AppFailure> {
     let writer = store.writer().map_err(failed)?;
     let limits = &settings.limits;
-    PostingLane::start_telling(writer, limits.lane_queue, limits.lane_batch, commits).map_err(failed)
+    let metrics = Arc::clone(metrics);
+    let observe = move |round: &Round<'_>| count_round(&metrics, round);
+    PostingLane::start_telling(writer, limits.lane_queue, limits.lane_batch, commits, observe).map_err(failed)
+}
+
+fn count_round(metrics: &Metrics, round: &Round<'_>) {
+    if !round.waits.is_empty() {
+        metrics.lane_batch.observe(round.waits.len());
+    }
+    round.waits.iter().for_each(|&waited| metrics.lane_wait.observe(waited));
+    metrics.store_commits.observe(round.commit);
+    if round.outcomes.is_err() {
+        metrics.store_commit_errors.count();
+    }
+    round.each_result(|result| metrics.transfers.count(result));
+    metrics.last_seq.tell(round.last_seq);
 }
 
 /// One thread a core: more idle-class threads a core would cost the light requests their tail.
@@ -198,8 +217,22 @@ pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
 /// What is counted, and what each worker counts with.
 fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
     let rows = routes::labels(settings.runtime.bench_endpoints);
-    let (metrics, tallies) = Metrics::new(env!("CARGO_PKG_VERSION"), rows, 0..workers, logging.dropped());
-    (Arc::new(metrics), tallies)
+    let subject = Subject {
+        build: BUILD,
+        rows,
+        cores: (0..workers).map(|core| core.to_string()).collect(),
+        results: &RESULTS,
+        dropped_lines: logging.dropped(),
+    };
+    let (metrics, tallies) = Metrics::new(subject);
+    let tallies = tallies.into_iter().map(|tally| if settings.metrics.enabled { tally } else { tally.off() });
+    (Arc::new(metrics), tallies.collect())
+}
+
+/// Whoever writes the metrics out, where there are any.
+fn scraper(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Scraper>, AppFailure> {
+    let start = || Scraper::start(Arc::clone(metrics), cores::let_others_first);
+    settings.metrics.enabled.then(start).transpose().map_err(failed)
 }
 
 const fn sampling(access: AccessLog) -> Sampling {
@@ -220,7 +253,7 @@ struct Blueprint<'a> {
     lane: PostingLane,
     pool: CpuPool,
     rate_limiter: Arc<RateLimiter>,
-    metrics: Arc<Metrics>,
+    scraper: Option<Scraper>,
 }
 
 impl Blueprint<'_> {
@@ -233,7 +266,7 @@ impl Blueprint<'_> {
         let reader = self.store.reader().map_err(failed)?;
         let (lane, pool) = (self.lane.for_core(), self.pool.clone());
         let (tokens, tickets) = (self.tokens.clone(), self.tickets.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let metrics = self.scraper.clone();
         let settings = self.settings;
         let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
         let router = routes::router(settings.runtime.bench_endpoints);

@@ -17,6 +17,7 @@ use std::task::{Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, Write as _};
 use ringledger::api::{Api, RateLimiter, routes};
+use ringledger::app::build::BUILD;
 use ringledger::config::Settings;
 use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{Actor, Currencies, Role};
@@ -27,7 +28,7 @@ use ringledger::services::{Events, PostingLane, Services, SigningKey, Statements
 use ringledger::store::{Location, Store};
 use ringledger::telemetry::access::Sampling;
 use ringledger::telemetry::logging::{self, Format, Logging};
-use ringledger::telemetry::metrics::Metrics;
+use ringledger::telemetry::metrics::{Metrics, Subject};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
@@ -211,7 +212,13 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
     let tokens = Tokens::new(&key);
     let log = log();
     let rows = routes::labels(true);
-    let (metrics, mut tallies) = Metrics::new("bench", rows, 0..1, log.dropped());
+    let (_metrics, mut tallies) = Metrics::new(Subject {
+        build: BUILD,
+        rows,
+        cores: vec!["0".to_owned()],
+        results: &[],
+        dropped_lines: log.dropped(),
+    });
     let reader = Rc::new(store.reader().expect("a reader"));
     let (_, mut commits) = Commits::new(1);
     let commits = commits.pop().expect("the one core's");
@@ -233,7 +240,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         currencies: Currencies::default(),
         open_registration: settings.auth.open_registration,
         token_ttl_s: settings.auth.token_ttl_s,
-        metrics: Arc::new(metrics),
+        metrics: None,
         metrics_public: settings.metrics.public,
         draining: false.into(),
     };

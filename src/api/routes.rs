@@ -50,6 +50,8 @@ pub type Upgrading<'a> = Pin<Box<dyn Future<Output = Result<Upgrade, AppError>> 
 pub enum Endpoint {
     /// Answers at once, for anyone.
     Now(fn(&Api, &Call<'_>) -> Answer),
+    /// Answers anyone, however many requests are under way.
+    Always(for<'a> fn(&'a Api, Call<'a>) -> Pending<'a>),
     /// Answers anyone.
     Public(for<'a> fn(&'a Api, Call<'a>) -> Pending<'a>),
     /// Answers users with a valid token.
@@ -69,6 +71,13 @@ const TEXT: &[&str] = &["text/plain"];
 macro_rules! public {
     ($handler:path) => {
         Endpoint::Public(|api, call| Box::pin($handler(api, call)))
+    };
+}
+
+/// A row for those who watch over the server.
+macro_rules! always {
+    ($handler:path) => {
+        Endpoint::Always(|api, call| Box::pin($handler(api, call)))
     };
 }
 
@@ -129,8 +138,8 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/events", None, NOTHING, socket!(events::follow)),
         (post.clone(), "/api/v1/events/tickets", None, JSON, user!(events::ticket)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
-        (get.clone(), "/metrics", None, METRICS, Endpoint::Now(metrics::scrape)),
-        (get.clone(), "/ready", None, JSON, public!(health::ready)),
+        (get.clone(), "/metrics", None, METRICS, always!(metrics::scrape)),
+        (get.clone(), "/ready", None, JSON, always!(health::ready)),
     ];
     if bench_endpoints {
         rows.push((get.clone(), "/plaintext", None, TEXT, Endpoint::Now(bench::plaintext)));

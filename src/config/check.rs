@@ -111,7 +111,9 @@ pub(super) fn allowed(key: &str) -> String {
         "log.level" => LogLevel::WORDS.join(", "),
         "log.format" => LogFormat::WORDS.join(", "),
         "log.access" => AccessLog::WORDS.join(", "),
-        "auth.open_registration" | "runtime.bench_endpoints" | "metrics.public" => "true, false".into(),
+        "auth.open_registration" | "runtime.bench_endpoints" | "metrics.public" | "metrics.enabled" => {
+            "true, false".into()
+        }
         _ => "text".into(),
     }
 }

@@ -166,7 +166,7 @@ impl Exchanges {
                     let call = call(record.head, params, Bytes::new(), record.id);
                     contained(|| handler(&self.api, &call)).unwrap_or_else(Err)
                 })),
-                Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => None,
+                Endpoint::Always(_) | Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => None,
             },
         }
     }
@@ -217,7 +217,7 @@ impl Exchanges {
         let _in_flight = self.admit(route)?;
         let user = match route.endpoint {
             Endpoint::User(_) => Some(self.user(record)?),
-            Endpoint::Now(_) | Endpoint::Public(_) => None,
+            Endpoint::Now(_) | Endpoint::Always(_) | Endpoint::Public(_) => None,
             Endpoint::Socket(handler) => {
                 let call = call(head, params, Bytes::new(), record.id);
                 return self.upgrade(route, (head, body), handler(&self.api, call), under_way).await;
@@ -248,10 +248,10 @@ impl Exchanges {
     }
 
     /// A place among the requests under way, or the refusal of one that would wait with too many others. What
-    /// answers at once waits for nobody.
+    /// answers at once waits for nobody, and who watches over the server must see that it is busy.
     fn admit(&self, route: &Route) -> Result<Option<Held<'_>>, AppError> {
         match route.endpoint {
-            Endpoint::Now(_) => Ok(None),
+            Endpoint::Now(_) | Endpoint::Always(_) => Ok(None),
             Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => {
                 let in_flight = usize::try_from(self.metrics.in_flight()).unwrap_or(usize::MAX);
                 if in_flight >= self.limits.in_flight_per_core {
@@ -313,7 +313,7 @@ impl Exchanges {
             (Endpoint::Now(handler), _) => {
                 return contained(|| handler(&self.api, &call)).unwrap_or_else(Err);
             }
-            (Endpoint::Public(handler), _) => handler(&self.api, call),
+            (Endpoint::Always(handler) | Endpoint::Public(handler), _) => handler(&self.api, call),
             (Endpoint::User(handler), Some(user)) => handler(&self.api, user, call),
             (Endpoint::User(_) | Endpoint::Socket(_), _) => {
                 return Err(AppError::Unauthenticated { presented: false });

@@ -20,7 +20,7 @@ use crate::config::Limits;
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, BusyPoll, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
 use crate::telemetry::access::AccessLines;
-use crate::telemetry::metrics::CoreMetrics;
+use crate::telemetry::metrics::{AskTurning, CoreMetrics, Turning};
 
 /// How long a draining worker serves connections that rest, before it closes them. A client that has just read
 /// a reply may be sending its next request; it gets an answer and `Connection: close` with it.
@@ -116,6 +116,7 @@ impl Worker {
 
     async fn serve<L: Listener>(self) -> Result<(), WorkerError> {
         let mut listener = L::from_std(self.listener).map_err(WorkerError::Listener)?;
+        self.metrics.settle(turning());
         let exchanges = Rc::new(Exchanges::new((self.api)(), self.limits, self.access, self.metrics));
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
@@ -144,6 +145,26 @@ impl Worker {
         chores.shutdown().await;
         Ok(())
     }
+}
+
+/// How the loop of this thread turns, for whoever asks. Must be called inside [`runtime::block_on`].
+fn turning() -> AskTurning {
+    /// Of a runtime with one thread.
+    const ONLY: usize = 0;
+    let (tasks, counters) = (tokio::runtime::Handle::current().metrics(), runtime::counters());
+    Box::new(move || {
+        let counts = counters.read();
+        Turning {
+            wakeups: tasks.worker_park_count(ONLY),
+            busy: tasks.worker_total_busy_duration(ONLY),
+            completed: counts.completed,
+            busy_turns: counts.busy_turns,
+            idle_turns: counts.idle_turns,
+            received_bytes: counts.received_bytes,
+            sent_bytes: counts.sent_bytes,
+            in_flight: counts.submitted.saturating_sub(counts.completed),
+        }
+    })
 }
 
 /// What a worker does beside its connections, for as long as it lives. Must be called where tasks of one thread

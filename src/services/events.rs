@@ -29,6 +29,7 @@ use super::{ServiceError, Services};
 use crate::models::{AccountId, Actor, Event, Role, Timestamp, Transfer, TransferId, UserId};
 use crate::runtime::Turns;
 use crate::store::{Reader, StoreError};
+use crate::telemetry::metrics::here;
 
 /// Events that are read at once. Bounds how long a page holds its core (about a millisecond) and what one page holds
 /// in memory: with metadata of 4 KiB each, less than 1 MiB.
@@ -187,6 +188,7 @@ impl Events {
             self.commits.want(true);
             self.serve(turns).await;
             self.commits.want(false);
+            here::events_given(0, self.hub.live().seq);
         }
     }
 
@@ -234,7 +236,9 @@ impl Events {
     async fn give_page(&self) -> Result<(Vec<Waker>, bool), StoreError> {
         let page = self.page(self.hub.live().seq, self.hub.asks_for_owners()).await?;
         let more = page.len() >= PAGE_EVENTS as usize;
-        Ok((self.hub.give(&page, self.encode), more))
+        let woken = self.hub.give(&page, self.encode);
+        here::events_given(self.hub.count(), self.hub.live().seq);
+        Ok((woken, more))
     }
 
     /// The next events behind a place.

@@ -16,7 +16,7 @@ pub mod transfers;
 pub mod users;
 
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 pub use events::Events;
 pub use posting::{LaneError, PostingLane};
@@ -26,6 +26,7 @@ pub use tokens::{SigningKey, Tickets, Tokens};
 use crate::models::{Actor, Timestamp, UserId};
 use crate::runtime::{CpuPool, PoolError};
 use crate::store::{Reader, StoreError};
+use crate::telemetry::split::{Part, spent};
 
 /// What one core serves requests with.
 pub struct Services {
@@ -88,6 +89,20 @@ pub enum ServiceError {
     /// A library failed where it must not.
     #[error("{0}")]
     Internal(String),
+}
+
+impl Services {
+    /// Runs a job on the CPU pool, on behalf of a request.
+    pub async fn compute<T, F>(&self, job: F) -> Result<T, PoolError>
+    where
+        T: Send + 'static,
+        F: Fn() -> T + Send + Sync + 'static,
+    {
+        let begin = Instant::now();
+        let outcome = self.pool.run(job).await;
+        spent(Part::Cpu, begin.elapsed());
+        outcome
+    }
 }
 
 /// The wall clock's time.

@@ -9,5 +9,6 @@ mod log_writer;
 pub mod logging;
 pub mod metrics;
 pub mod request_id;
+pub mod split;
 
 pub use log_writer::DroppedLines;

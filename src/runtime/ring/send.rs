@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use socket2::{SockRef, Socket};
 
 use super::ops::{self, Op, Outgoing};
+use crate::runtime::counters;
 use crate::runtime::net::{Kick, peer_ended};
 
 /// Bytes that a connection accepts before its peer has taken any, in total: written but not sent,
@@ -38,6 +39,9 @@ pub(super) struct SendHalf {
     /// What ended the sending side, if anything did: reported at every later call.
     failure: Option<Failure>,
     shut: bool,
+    /// Whether the connection is a client's, whose bytes are counted. Here, since what a parked connection holds is
+    /// mostly its stream.
+    counted: bool,
 }
 
 /// An `io::Error` that can be told more than once.
@@ -72,7 +76,17 @@ impl SendHalf {
             spare: Vec::new(),
             failure: None,
             shut: false,
+            counted: false,
         }
+    }
+
+    /// Counts what passes from now on, in both directions.
+    pub(super) fn count(&mut self) {
+        self.counted = true;
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.counted
     }
 
     /// Accepts as much of `bytes` as the bound allows; pending only if that is nothing.
@@ -81,6 +95,7 @@ impl SendHalf {
         let count = bytes.len().min(room);
         self.make_room();
         self.queued.extend_from_slice(&bytes[..count]);
+        self.took(count);
         Poll::Ready(Ok(count))
     }
 
@@ -99,7 +114,14 @@ impl SendHalf {
             self.queued.extend_from_slice(&slice[..count]);
             left -= count;
         }
+        self.took(room - left);
         Poll::Ready(Ok(room - left))
+    }
+
+    fn took(&self, bytes: usize) {
+        if self.counted {
+            counters::sent(bytes);
+        }
     }
 
     fn make_room(&mut self) {

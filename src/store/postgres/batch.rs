@@ -11,7 +11,7 @@ mod save;
 mod transfers;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::ClientWrapper;
@@ -79,11 +79,17 @@ pub struct Memory {
     /// No key is kept that was used before this, in microseconds since the Unix epoch; 0 if nothing is known. Rows that
     /// a long-lived snapshot still sees would else be walked over by each batch again.
     oldest_key_use: AtomicI64,
+    /// The `seq` of the last event when the last batch was stored; 0 before the first.
+    last_seq: AtomicU64,
 }
 
 impl Memory {
     pub(super) fn new(warned: Warned) -> Self {
-        Self { warned, oldest_key_use: AtomicI64::new(0) }
+        Self { warned, ..Self::default() }
+    }
+
+    pub(super) fn last_seq(&self) -> u64 {
+        self.last_seq.load(Ordering::Relaxed)
     }
 
     /// Whether a commit counts: only if the server has not warned since warnings were last taken.
@@ -130,6 +136,7 @@ pub async fn post(
     memory.warned.take();
     save::save(client, &statements, &columns, dead).await?;
     memory.confirmed()?;
+    memory.last_seq.store(journal.head.seq, Ordering::Relaxed);
     Ok(outcomes)
 }
 
