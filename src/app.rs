@@ -6,12 +6,12 @@
 
 pub mod build;
 mod reload;
+mod seats;
 mod signals;
 mod store;
 mod workers;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::build::BUILD;
 use self::reload::reload_live;
+use self::seats::{Purpose, Seat};
 use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
@@ -30,8 +31,8 @@ use crate::api::{self, Api, RateLimiter, routes};
 use crate::config::{self, AccessLog, IoMode, Live, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
-use crate::runtime::cores::{self, CoreId};
-use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
+use crate::runtime::cores;
+use crate::runtime::{self, BusyPoll, CpuPool, CpuThreads, Engine};
 use crate::server::{Stage, Worker, WorkerError};
 use crate::services::events::{self, Commits, CoreCommits};
 use crate::services::posting::{LaneThread, RESULTS, Round};
@@ -87,9 +88,10 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     // Before anything serves, so that no signal finds its default action.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
-    let (address, listeners) = bind(settings, cores.len())?;
-    let (commits, core_commits) = Commits::new(cores.len());
-    let (metrics, tallies) = metrics(settings, cores.len(), logging);
+    let seats = seats::take(settings, &cores)?;
+    let names = seats::names(settings, cores.len());
+    let (commits, core_commits) = Commits::new(names.len());
+    let (metrics, tallies) = metrics(settings, names, logging);
     let scraper = scraper(settings, &metrics)?;
     let (lane, lane_thread) = start_lane(&store, settings, commits.clone(), &metrics)?;
     let (pool, pool_threads) = start_pool(settings, &metrics)?;
@@ -98,12 +100,15 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
     let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, scraper };
     let counted = tallies.into_iter().zip(core_commits).collect();
-    let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
+    let server = Server::start(&blueprint, choice.engine, seats.all, counted, logging)?;
     let listener = blueprint.store.listener();
     // The lane ends when the last handle to it is gone; from here on only the workers hold one.
     drop(blueprint);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
-    tracing::info!("listening on http://{address}");
+    tracing::info!("listening on http://{}", seats.public);
+    if let Some(admin) = seats.admin {
+        tracing::info!("admin listener on http://{admin}");
+    }
     tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
     tracing::info!("store: {}", server.store_description);
     tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
@@ -147,22 +152,6 @@ const fn io_mode(mode: IoMode) -> runtime::IoMode {
         IoMode::Uring => runtime::IoMode::Uring,
         IoMode::Epoll => runtime::IoMode::Epoll,
     }
-}
-
-fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), AppFailure> {
-    let wanted = settings.server.listen;
-    let in_use = |error: std::io::Error| failed(format!("cannot listen on {wanted}: {error}"));
-    // With SO_REUSEPORT alone a second server would silently take half of the connections.
-    let _turn = runtime::Turn::take(wanted).map_err(in_use)?;
-    runtime::probe_free(wanted).map_err(in_use)?;
-    let options = ListenOptions {
-        backlog: i32::from(settings.server.backlog),
-        write_stall: Duration::from_millis(settings.limits.write_timeout_ms),
-    };
-    let workers = NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN);
-    let listeners = runtime::bind(wanted, workers, options).map_err(in_use)?;
-    let address = listeners.first().map_or(Ok(wanted), TcpListener::local_addr).map_err(in_use)?;
-    Ok((address, listeners))
 }
 
 fn start_lane(
@@ -215,15 +204,9 @@ pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
 }
 
 /// What is counted, and what each worker counts with.
-fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
+fn metrics(settings: &Settings, cores: Vec<String>, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
     let rows = routes::labels(settings.runtime.bench_endpoints);
-    let subject = Subject {
-        build: BUILD,
-        rows,
-        cores: (0..workers).map(|core| core.to_string()).collect(),
-        results: &RESULTS,
-        dropped_lines: logging.dropped(),
-    };
+    let subject = Subject { build: BUILD, rows, cores, results: &RESULTS, dropped_lines: logging.dropped() };
     let (metrics, tallies) = Metrics::new(subject);
     let tallies = tallies.into_iter().map(|tally| if settings.metrics.enabled { tally } else { tally.off() });
     (Arc::new(metrics), tallies.collect())
@@ -262,6 +245,7 @@ impl Blueprint<'_> {
         &self,
         commits: CoreCommits,
         statements: StatementReader,
+        purpose: Purpose,
     ) -> Result<Box<dyn FnOnce() -> Api + Send>, AppFailure> {
         let reader = self.store.reader().map_err(failed)?;
         let (lane, pool) = (self.lane.for_core(), self.pool.clone());
@@ -269,10 +253,16 @@ impl Blueprint<'_> {
         let metrics = self.scraper.clone();
         let settings = self.settings;
         let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
-        let router = routes::router(settings.runtime.bench_endpoints);
+        let router = match purpose {
+            Purpose::Public => routes::router(settings.runtime.bench_endpoints),
+            Purpose::Admin => routes::admin_router(settings.runtime.bench_endpoints),
+        };
         let (open_registration, token_ttl_s) = (settings.auth.open_registration, settings.auth.token_ttl_s);
         let metrics_public = settings.metrics.public;
         Ok(Box::new(move || {
+            if purpose == Purpose::Admin {
+                cores::let_others_first();
+            }
             let reader = Rc::new(reader);
             let statements = Statements::new(statements);
             let events = Rc::new(Events::new(Rc::clone(&reader), commits, api::events::encode));
@@ -285,6 +275,7 @@ impl Blueprint<'_> {
                 token_ttl_s,
                 metrics,
                 metrics_public,
+                is_admin: purpose == Purpose::Admin,
                 draining: false.into(),
             }
         }))
@@ -306,29 +297,34 @@ impl Server {
     fn start(
         blueprint: &Blueprint<'_>,
         engine: Engine,
-        cores: &[Option<CoreId>],
-        listeners: Vec<TcpListener>,
+        seats: Vec<Seat>,
         counted: Vec<(CoreMetrics, CoreCommits)>,
         logging: &Logging,
     ) -> Result<Self, AppFailure> {
         let stage = watch::Sender::new(Stage::Serving);
-        let (tells_end, ended) = mpsc::channel(cores.len());
+        let (tells_end, ended) = mpsc::channel(seats.len());
         let (tells_unsettled, unsettled) = mpsc::channel(1);
         let settings = blueprint.settings;
-        let mut workers = Vec::with_capacity(cores.len());
-        let statements = blueprint.store.statement_readers(cores.len()).map_err(failed)?;
-        let parts = cores.iter().zip(listeners).zip(counted).zip(statements);
-        for (index, (((core, listener), (metrics, commits)), statements)) in parts.enumerate() {
+        let mut workers = Vec::with_capacity(seats.len());
+        let statements = blueprint.store.statement_readers(seats.len()).map_err(failed)?;
+        let parts = seats.into_iter().zip(counted).zip(statements);
+        for (index, ((seat, (metrics, commits)), statements)) in parts.enumerate() {
+            let Seat { core, listener, purpose } = seat;
+            let (name, busy_poll) = match purpose {
+                Purpose::Public => (format!("worker-{index}"), busy_poll(settings)),
+                Purpose::Admin => ("admin".to_owned(), BusyPoll::Off),
+            };
             let worker = Worker {
                 index,
-                core: *core,
+                name,
+                core,
                 engine,
-                busy_poll: busy_poll(settings),
+                busy_poll,
                 listener,
                 limits: settings.limits.clone(),
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,
-                api: blueprint.api(commits, statements)?,
+                api: blueprint.api(commits, statements, purpose)?,
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),

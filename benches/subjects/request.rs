@@ -242,6 +242,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         token_ttl_s: settings.auth.token_ttl_s,
         metrics: None,
         metrics_public: settings.metrics.public,
+        is_admin: false,
         draining: false.into(),
     };
     let tally = tallies.pop().expect("what the one core counts with");

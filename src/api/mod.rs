@@ -54,6 +54,8 @@ pub struct Api {
     pub metrics: Option<Scraper>,
     /// Whether anyone may read that.
     pub metrics_public: bool,
+    /// Whether it answers at `admin.listen`, to those who may see everything.
+    pub is_admin: bool,
     /// Whether the server has begun to drain: then `/ready` says no.
     pub draining: Cell<bool>,
 }

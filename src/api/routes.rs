@@ -60,6 +60,9 @@ pub enum Endpoint {
     Socket(for<'a> fn(&'a Api, Call<'a>) -> Upgrading<'a>),
 }
 
+/// The paths that are served at `admin.listen`, and nothing else is. What they show there, they show to anyone.
+const ADMIN: [&str; 3] = ["/health", "/metrics", "/ready"];
+
 const JSON: &[&str] = &["application/json"];
 /// What is sent over a WebSocket has no media type.
 const NOTHING: &[&str] = &[];
@@ -107,7 +110,17 @@ pub fn labels(bench_endpoints: bool) -> Vec<RowLabels> {
 
 /// The routes. `bench_endpoints` adds those that serve load tests.
 pub fn router(bench_endpoints: bool) -> Router<Route> {
+    routed(bench_endpoints, |_| true)
+}
+
+/// The routes of the admin listener. Rows have the numbers that they have in the whole table.
+pub fn admin_router(bench_endpoints: bool) -> Router<Route> {
+    routed(bench_endpoints, |template| ADMIN.contains(&template))
+}
+
+fn routed(bench_endpoints: bool, wanted: impl Fn(&str) -> bool) -> Router<Route> {
     let rows = rows(bench_endpoints).into_iter().enumerate();
+    let rows = rows.filter(|(_, (_, template, ..))| wanted(template));
     Router::new(rows.map(|(row, (method, template, body, produces, endpoint))| {
         (method, template, Route { row, template, body, produces, endpoint })
     }))
@@ -154,6 +167,20 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
 mod tests {
     use super::*;
     use crate::web::router::Match;
+
+    #[test]
+    fn the_admin_listener_serves_its_own_routes_under_the_numbers_of_the_table() {
+        let row = |router: &Router<Route>, path: &str| match router.find(&Method::GET, path) {
+            Match::Found { route, .. } => Some(route.row),
+            Match::NotFound | Match::MethodNotAllowed { .. } | Match::Options { .. } => None,
+        };
+        let (public, admin) = (router(true), admin_router(true));
+        for path in ADMIN {
+            assert!(row(&admin, path).is_some() && row(&admin, path) == row(&public, path), "{path}");
+        }
+        assert!(row(&public, "/cpu").is_some());
+        assert!(row(&admin, "/cpu").is_none());
+    }
 
     #[test]
     fn bench_endpoints_are_off_unless_asked_for() {

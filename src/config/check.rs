@@ -101,7 +101,9 @@ pub(super) fn allowed(key: &str) -> String {
         return bound.to_string();
     }
     match key {
-        "server.listen" => "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into(),
+        "server.listen" | "admin.listen" => {
+            "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into()
+        }
         "store.url" | "store.replica_url" => "postgres://user:password@host:port/database".into(),
         "ledger.currencies" => {
             format!("up to {UNITS_MAX} of code:exponent, such as POINTS:0; {}", unit_allowed())
@@ -193,7 +195,14 @@ fn bad_unit(unit: &Unit, before: &[Unit]) -> Option<String> {
 pub(super) fn contradictions(settings: &Settings) -> Vec<Violation> {
     let limits = &settings.limits;
     let rate = &settings.rate_limit;
+    let listen = settings.server.listen;
     let rules = [
+        (
+            listen.port() != 0 && settings.admin.listen == Some(listen),
+            "admin.listen",
+            format!("{listen} is server.listen"),
+            "another address or port".to_owned(),
+        ),
         (
             limits.head_bytes < limits.target_bytes,
             "limits.head_bytes",

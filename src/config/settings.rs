@@ -20,6 +20,8 @@ use super::units::Units;
 pub struct Settings {
     /// The listening socket.
     pub server: Server,
+    /// The listener of those who watch over the server.
+    pub admin: Admin,
     /// Where the ledger is kept.
     pub store: Store,
     /// What the ledger counts.
@@ -59,6 +61,18 @@ impl Default for Server {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), backlog: 1024, accept_back_off_ms: 100 }
     }
+}
+
+/// `admin.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// IP address and port where `/metrics`, `/health` and `/ready` are served
+    /// without a token, by a thread of its own; port 0 takes a free one.
+    /// Absent (the default) means nowhere but at `server.listen`. Whoever
+    /// reaches it may read: let it be an address of the host or of its
+    /// operators' network.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `store.*`

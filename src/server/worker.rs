@@ -43,6 +43,8 @@ pub enum Stage {
 pub struct Worker {
     /// Its number, from 0.
     pub index: usize,
+    /// What its thread is called.
+    pub name: String,
     /// The core it is pinned to, if the system named any.
     pub core: Option<CoreId>,
     /// What carries its sockets.
@@ -96,7 +98,7 @@ impl Worker {
     /// Starts the worker's thread.
     pub fn start(self) -> io::Result<JoinHandle<Result<(), WorkerError>>> {
         let ended = TellsEnd(self.ended.clone(), self.index);
-        std::thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || {
+        std::thread::Builder::new().name(self.name.clone()).spawn(move || {
             let _ended = ended;
             self.run()
         })
