@@ -9,10 +9,12 @@ mod reload;
 mod seats;
 mod signals;
 mod store;
+mod watched;
 mod workers;
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,23 +23,23 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::build::BUILD;
-use self::reload::reload_live;
+use self::reload::Reloader;
 use self::seats::{Purpose, Seat};
 use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
 use self::workers::{busy_poll, worker_cores};
 use crate::api::{self, Api, RateLimiter, routes};
-use crate::config::{self, AccessLog, IoMode, Live, Settings};
+use crate::config::{self, AccessLog, IoMode, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores;
 use crate::runtime::{self, BusyPoll, CpuPool, CpuThreads, Engine};
-use crate::server::{Stage, Worker, WorkerError};
+use crate::server::{LiveSettings, Stage, Worker, WorkerError};
 use crate::services::events::{self, Commits, CoreCommits};
 use crate::services::posting::{LaneThread, RESULTS, Round};
 use crate::services::tokens::KEY_FILE;
-use crate::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
+use crate::services::{Events, Keyring, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use crate::store::Store;
 use crate::store::statements::StatementReader;
 use crate::telemetry::access::Sampling;
@@ -60,26 +62,34 @@ fn failed(error: impl std::fmt::Display) -> AppFailure {
     AppFailure::Failed(error.to_string())
 }
 
-/// The key that signs tokens: the configured file, or the data directory's own, made when it is missing.
-pub fn signing_key(settings: &Settings) -> Result<SigningKey, AppFailure> {
-    let key = match &settings.auth.key_file {
-        Some(file) => SigningKey::read(file),
-        None => SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE)),
+/// The keys that sign tokens: those of the configured file or directory, or the data directory's own, made when it is
+/// missing.
+pub fn keyring(settings: &Settings) -> Result<Keyring, AppFailure> {
+    let auth = &settings.auth;
+    let keys = match (&auth.key_dir, &auth.key_file) {
+        (Some(directory), _) => Keyring::read(directory),
+        (None, Some(file)) => SigningKey::read(file).map(Keyring::from),
+        (None, None) => SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE)).map(Keyring::from),
     };
-    key.map_err(|error| AppFailure::Configuration(error.to_string()))
+    keys.map_err(|error| AppFailure::Configuration(error.to_string()))
 }
 
-/// Reads the settings again, for SIGHUP.
-pub type Reload<'a> = &'a dyn Fn() -> Result<Settings, String>;
+/// How the settings are read again, and which files they were read from.
+pub struct Source<'a> {
+    /// Reads them.
+    pub load: &'a dyn Fn() -> Result<Settings, String>,
+    /// The files.
+    pub files: Vec<PathBuf>,
+}
 
 /// Runs the server until a signal ends it.
-pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Result<(), AppFailure> {
+pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Result<(), AppFailure> {
     let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
     let location = serving_location(settings, choice.engine)?;
     let lock = location.lock().map_err(failed)?;
     let store = Store::open(&location).map_err(store::refused)?;
-    let key = signing_key(settings)?;
-    accept(&store, &key)?;
+    let keys = keyring(settings)?;
+    accept(&store, &keys)?;
     let cores = worker_cores(settings)?;
     raise_file_limit(settings, cores.len());
     if let Err(error) = runtime::keep_pages_small() {
@@ -97,13 +107,15 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let (pool, pool_threads) = start_pool(settings, &metrics)?;
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
-    let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
-    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, scraper };
+    let (tokens, tickets) = (Tokens::new(&keys), Tickets::new(&keys));
+    let live = watch::Sender::new(Arc::new(reload::of_workers(settings, keys.clone())));
+    let blueprint =
+        Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, scraper, live: &live };
     let counted = tallies.into_iter().zip(core_commits).collect();
     let server = Server::start(&blueprint, choice.engine, seats.all, counted, logging)?;
-    let listener = blueprint.store.listener();
-    // The lane ends when the last handle to it is gone; from here on only the workers hold one.
-    drop(blueprint);
+    let (store, rate_limiter) = blueprint.into_kept();
+    let listener = store.listener();
+    let reloader = Reloader::new(source, settings, keys, store, rate_limiter, live.clone(), logging);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
     tracing::info!("listening on http://{}", seats.public);
     if let Some(admin) = seats.admin {
@@ -115,7 +127,7 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let threads = Threads { lane: lane_thread, pool: pool_threads };
     let outcome = control.block_on(async {
         tokio::select! {
-            outcome = server.run(signals, settings, reload, logging, threads) => outcome,
+            outcome = server.run(signals, settings, reloader, threads) => outcome,
             () = events::relay(listener, &commits) => Err(failed("nobody listens for commits any more")),
         }
     });
@@ -236,10 +248,17 @@ struct Blueprint<'a> {
     lane: PostingLane,
     pool: CpuPool,
     rate_limiter: Arc<RateLimiter>,
+    live: &'a watch::Sender<Arc<LiveSettings>>,
     scraper: Option<Scraper>,
 }
 
 impl Blueprint<'_> {
+    /// What is still of use once all workers are made. The lane ends when the last handle to it is gone; from here on
+    /// only workers hold one.
+    fn into_kept(self) -> (Store, Arc<RateLimiter>) {
+        (self.store, self.rate_limiter)
+    }
+
     /// Makes the interface of one worker, with a read connection of its own, on that worker's thread.
     fn api(
         &self,
@@ -258,7 +277,7 @@ impl Blueprint<'_> {
             Purpose::Admin => routes::admin_router(settings.runtime.bench_endpoints),
         };
         let (open_registration, token_ttl_s) = (settings.auth.open_registration, settings.auth.token_ttl_s);
-        let metrics_public = settings.metrics.public;
+        let metrics_public = settings.metrics.public.into();
         Ok(Box::new(move || {
             if purpose == Purpose::Admin {
                 cores::let_others_first();
@@ -289,7 +308,6 @@ struct Server {
     ended: mpsc::Receiver<usize>,
     /// Ends when all workers are settled.
     unsettled: mpsc::Receiver<Infallible>,
-    rate_limiter: Arc<RateLimiter>,
     store_description: String,
 }
 
@@ -325,6 +343,7 @@ impl Server {
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,
                 api: blueprint.api(commits, statements, purpose)?,
+                live: blueprint.live.subscribe(),
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),
@@ -333,9 +352,8 @@ impl Server {
             };
             workers.push(worker.start().map_err(failed)?);
         }
-        let rate_limiter = Arc::clone(&blueprint.rate_limiter);
         let store_description = blueprint.store.describe();
-        Ok(Self { workers, stage, ended, unsettled, rate_limiter, store_description })
+        Ok(Self { workers, stage, ended, unsettled, store_description })
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
@@ -344,11 +362,10 @@ impl Server {
         mut self,
         mut signals: Signals,
         settings: &Settings,
-        reload: Reload<'_>,
-        logging: &Logging,
+        mut reloader: Reloader<'_>,
         mut threads: Threads,
     ) -> Result<(), AppFailure> {
-        let fault = self.watch(&mut signals, settings, reload, logging, &mut threads.lane).await;
+        let fault = self.watch(&mut signals, &mut reloader, &mut threads.lane).await;
         let end = async {
             let delay = Duration::from_millis(settings.shutdown.drain_delay_ms);
             self.drain(delay, Duration::from_millis(settings.shutdown.deadline_ms)).await;
@@ -371,7 +388,7 @@ impl Server {
             ended = end => ended,
             never = cut_short => never,
         };
-        tracing::info!(dropped_log_lines = logging.dropped_lines(), "stopped");
+        tracing::info!(dropped_log_lines = reloader.logging().dropped_lines(), "stopped");
         ended.and(fault.map_or(Ok(()), Err))
     }
 
@@ -379,12 +396,9 @@ impl Server {
     async fn watch(
         &mut self,
         signals: &mut Signals,
-        settings: &Settings,
-        reload: Reload<'_>,
-        logging: &Logging,
+        reloader: &mut Reloader<'_>,
         lane: &mut LaneThread,
     ) -> Option<AppFailure> {
-        let mut live = Live::from(settings);
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
@@ -392,8 +406,9 @@ impl Server {
                         tracing::info!(signal, "draining");
                         return None;
                     }
-                    Wish::Reload => reload_live(&mut live, reload, logging, &self.rate_limiter),
+                    Wish::Reload => reloader.reload("SIGHUP").await,
                 },
+                () = reloader.files_changed() => reloader.reload("a file has changed").await,
                 Some(index) = self.ended.recv() => {
                     return Some(AppFailure::Failed(format!("worker {index} ended by itself")));
                 }

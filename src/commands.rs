@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use secrecy::SecretString;
 
-use crate::app::{self, AppFailure};
+use crate::app::{self, AppFailure, Source};
 use crate::cli::{Command, Config, Invocation, Migrate, Token, User, UserAdd};
 use crate::config::{self, Secrets, Settings, Sources};
 use crate::models::posting::Outcome;
@@ -44,9 +44,9 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
         })?;
     match invocation.command {
         Command::Serve(_) => {
-            let reload =
+            let load =
                 || config::load(&sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
-            app::serve(settings, &reload, &logging)
+            app::serve(settings, Source { load: &load, files: sources.files() }, &logging)
         }
         Command::Token(command) => token(settings, &command),
         Command::User(User::Add(command)) => add_user(settings, &command),
@@ -113,7 +113,7 @@ fn token(settings: &Settings, command: &Token) -> Result<(), AppFailure> {
         Some(user) => Actor { id: user.id, role: Role::Operator },
         None => Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
     };
-    let tokens = Tokens::new(&app::signing_key(settings)?);
+    let tokens = Tokens::new(&app::keyring(settings)?);
     let token = tokens.issue(actor, command.ttl.unwrap_or(settings.auth.token_ttl_s)).map_err(failed)?;
     print(format_args!("{token}"))
 }

@@ -24,7 +24,7 @@ use ringledger::models::{Actor, Currencies, Role};
 use ringledger::runtime::{BusyPoll, CpuPool, CpuThreads, Engine, Kick, Stream};
 use ringledger::server::{self, Exchanges};
 use ringledger::services::events::Commits;
-use ringledger::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
+use ringledger::services::{Events, Keyring, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use ringledger::store::{Location, Store};
 use ringledger::telemetry::access::Sampling;
 use ringledger::telemetry::logging::{self, Format, Logging};
@@ -208,7 +208,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         PostingLane::start(writer, settings.limits.lane_queue, settings.limits.lane_batch).expect("a lane");
     let (pool, threads) =
         CpuPool::start(NonZeroUsize::MIN, settings.limits.cpu_queue, |_| ()).expect("a pool");
-    let key = SigningKey::read_or_make(&directory.join("key")).expect("a key");
+    let key = Keyring::from(SigningKey::read_or_make(&directory.join("key")).expect("a key"));
     let tokens = Tokens::new(&key);
     let log = log();
     let rows = routes::labels(true);
@@ -241,7 +241,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         open_registration: settings.auth.open_registration,
         token_ttl_s: settings.auth.token_ttl_s,
         metrics: None,
-        metrics_public: settings.metrics.public,
+        metrics_public: settings.metrics.public.into(),
         is_admin: false,
         draining: false.into(),
     };

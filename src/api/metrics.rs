@@ -17,7 +17,7 @@ pub(super) const MEDIA_TYPES: [&str; 2] = [FORMATS[0].content_type(), FORMATS[1]
 /// write the text itself.
 pub(super) async fn scrape(api: &Api, call: Call<'_>) -> Answer {
     let metrics = api.metrics.as_ref().ok_or(AppError::NotFound)?;
-    if !(api.metrics_public || api.is_admin) {
+    if !(api.metrics_public.get() || api.is_admin) {
         let user = AuthUser::from_headers(call.headers, &api.services.tokens)?;
         user.require_operator("Only operators may read metrics.")?;
     }

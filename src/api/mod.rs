@@ -53,7 +53,7 @@ pub struct Api {
     /// What all cores have counted; none where nothing is.
     pub metrics: Option<Scraper>,
     /// Whether anyone may read that.
-    pub metrics_public: bool,
+    pub metrics_public: Cell<bool>,
     /// Whether it answers at `admin.listen`, to those who may see everything.
     pub is_admin: bool,
     /// Whether the server has begun to drain: then `/ready` says no.

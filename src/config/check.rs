@@ -42,7 +42,7 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 31] = [
+const BOUNDS: [Bound; 32] = [
     bound("server.backlog", 1, 65_535, "connections"),
     bound("server.accept_back_off_ms", 1, 10_000, "ms"),
     bound("store.connections_per_core", 1, 64, "connections"),
@@ -51,6 +51,7 @@ const BOUNDS: [Bound; 31] = [
     bound("store.statement_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("store.commit_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("auth.token_ttl_s", 1, TOKEN_TTL_MAX_S as u64, "s"),
+    bound("log.slow_ms", 1, HOUR_MS, "ms"),
     bound("runtime.workers", 1, WORKERS_MAX as u64, "threads"),
     bound("runtime.busy_poll_us", 1, 1_000_000, "µs"),
     bound("shutdown.deadline_ms", 0, HOUR_MS, "ms"),
@@ -90,6 +91,7 @@ pub(super) fn violations(settings: &Settings) -> Vec<Violation> {
     let mut found = out_of_range(settings);
     found.extend(empty_path("store.data_dir", Some(&settings.store.data_dir)));
     found.extend(empty_path("auth.key_file", settings.auth.key_file.as_deref()));
+    found.extend(empty_path("auth.key_dir", settings.auth.key_dir.as_deref()));
     found.extend(bad_filter(settings.log.filter.as_deref()));
     found.extend(bad_units(&settings.ledger.currencies));
     found
@@ -210,6 +212,12 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<Violation> {
             format!("at least {}: the target is a part of the head", limits.target_bytes),
         ),
         (
+            settings.auth.key_file.is_some() && settings.auth.key_dir.is_some(),
+            "auth.key_dir",
+            "is set beside auth.key_file".to_owned(),
+            "one of them".to_owned(),
+        ),
+        (
             limits.batch_body_bytes < limits.body_bytes,
             "limits.batch_body_bytes",
             format!("{} is less than limits.body_bytes", limits.batch_body_bytes),
@@ -256,7 +264,7 @@ mod tests {
     #[test]
     fn every_setting_that_is_not_free_text_says_what_it_takes() {
         let free: Vec<_> = leaves(&all_set()).into_keys().filter(|key| allowed(key) == "text").collect();
-        assert_eq!(free, ["auth.key_file", "log.filter", "store.data_dir"]);
+        assert_eq!(free, ["auth.key_dir", "auth.key_file", "log.filter", "store.data_dir"]);
     }
 
     #[test]

@@ -140,31 +140,51 @@ pub struct Auth {
     pub open_registration: bool,
     /// Life of a new token in seconds. Default 3600.
     pub token_ttl_s: u32,
-    /// File of the signing key; absent (the default) means one in the data
-    /// directory, made at the first start.
+    /// File of the signing key; absent (the default) means `key_dir` or one in
+    /// the data directory, made at the first start. Reloadable, what it holds
+    /// too.
     pub key_file: Option<PathBuf>,
+    /// Directory of signing keys, in place of one file: tokens of all its
+    /// `*.key` are accepted, and the last of them by name signs. Default
+    /// absent. Reloadable, what it holds too.
+    pub key_dir: Option<PathBuf>,
 }
 
 impl Default for Auth {
     fn default() -> Self {
-        Self { open_registration: true, token_ttl_s: 3600, key_file: None }
+        Self { open_registration: true, token_ttl_s: 3600, key_file: None, key_dir: None }
     }
 }
 
-/// `log.*`, reloadable.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// `log.*`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// Least severe event that is logged. Default `info`.
+    /// Least severe event that is logged. Default `info`. Reloadable.
     pub level: LogLevel,
     /// Directive list such as `info,ringledger::store=debug`, in the syntax of
     /// tracing-subscriber's `EnvFilter`; where set, it takes the place of
-    /// `level`. Default absent.
+    /// `level`. Default absent. Reloadable.
     pub filter: Option<String>,
     /// How a line is written. Default `auto`.
     pub format: LogFormat,
-    /// Which requests leave an access line. Default `all`.
+    /// Which requests leave an access line. Default `all`. Reloadable.
     pub access: AccessLog,
+    /// Milliseconds from a request's head to its reply that make it slow: then
+    /// a line tells where the time went. Default 1000. Reloadable.
+    pub slow_ms: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::default(),
+            filter: None,
+            format: LogFormat::default(),
+            access: AccessLog::default(),
+            slow_ms: 1000,
+        }
+    }
 }
 
 /// `runtime.*`
@@ -221,7 +241,7 @@ impl Default for Shutdown {
     }
 }
 
-/// `limits.*`; the bounds of bodies and the deadlines are reloadable.
+/// `limits.*`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -231,27 +251,27 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header fields of a request; more is 431. Default 64.
     pub fields: usize,
-    /// Body in bytes; longer is 413. Default 65536.
+    /// Body in bytes; longer is 413. Default 65536. Reloadable.
     pub body_bytes: usize,
-    /// Body of a batch of transfers in bytes; longer is 413. Default 4194304.
+    /// Body of a batch of transfers in bytes; longer is 413. Default 4194304. Reloadable.
     pub batch_body_bytes: usize,
     /// Milliseconds from the first byte of a head, or from the start of a
     /// connection, to the end of the head; then the connection is closed.
-    /// Default 10000.
+    /// Default 10000. Reloadable.
     pub head_timeout_ms: u64,
     /// Milliseconds that a body may take to arrive, with another second for
-    /// each 16 KiB of it; then 408. Default 10000.
+    /// each 16 KiB of it; then 408. Default 10000. Reloadable.
     pub body_timeout_ms: u64,
     /// Milliseconds that a connection may rest between requests; then it is
-    /// closed. Default 75000.
+    /// closed. Default 75000. Reloadable.
     pub idle_timeout_ms: u64,
     /// Milliseconds without progress of a write; then the connection is
     /// closed. Default 10000.
     pub write_timeout_ms: u64,
     /// Milliseconds that a handler may take, from the end of the request to
-    /// the start of the reply; then 503. Default 30000.
+    /// the start of the reply; then 503. Default 30000. Reloadable.
     pub request_timeout_ms: u64,
-    /// The same for a batch of transfers. Default 60000.
+    /// The same for a batch of transfers. Default 60000. Reloadable.
     pub batch_timeout_ms: u64,
     /// Batches of transfers under way on one core, whose bodies and replies
     /// may take several MiB each; beyond it 503 at once. Default 16.
@@ -295,15 +315,15 @@ impl Default for Limits {
     }
 }
 
-/// `rate_limit.*`, reloadable: a token bucket for each client.
+/// `rate_limit.*`: a token bucket for each client.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimit {
     /// Requests a second that refill the bucket; absent (the default) means no
-    /// rate limit.
+    /// rate limit. Reloadable.
     pub per_second: Option<u32>,
     /// Requests that a rested client may send at once; absent means
-    /// `per_second`.
+    /// `per_second`. Reloadable.
     pub burst: Option<u32>,
 }
 

@@ -26,11 +26,12 @@ pub use super::body::ReplyBody;
 use super::body::{Arriving, Making};
 use super::connection::UnderWay;
 use super::head::{self, Fields, KnownHost, REQUEST_ID};
+use super::live::LiveSettings;
 use super::parking::Parking;
 use super::worker::Stage;
 use crate::api::routes::{BodyRule, Upgrading};
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
-use crate::config::Limits;
+use crate::config::{Limits, LiveLimits};
 use crate::runtime::Turns;
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{CoreMetrics, Held};
@@ -78,8 +79,12 @@ struct Arrived {
 /// What the requests of one worker share.
 pub struct Exchanges {
     api: Api,
-    /// Bounds and deadlines.
+    /// Bounds.
     pub(super) limits: Limits,
+    /// Bounds of bodies and deadlines, which may change.
+    pub(super) live: Cell<LiveLimits>,
+    /// How long a request may take before its time is told in parts.
+    slow: Cell<Duration>,
     /// The access lines of this core.
     pub(super) access: AccessLines,
     /// What this core counts.
@@ -101,6 +106,8 @@ impl Exchanges {
     pub fn new(api: Api, limits: Limits, access: AccessLines, metrics: CoreMetrics) -> Self {
         Self {
             api,
+            live: Cell::new(LiveLimits::from(&limits)),
+            slow: Cell::new(Duration::MAX),
             limits,
             access,
             metrics,
@@ -111,6 +118,16 @@ impl Exchanges {
             parking: Parking::default(),
             sockets: Cell::new(0),
         }
+    }
+
+    /// Goes over to other settings. Requests under way end by those that they have met.
+    pub(super) fn adopt(&self, settings: &LiveSettings) {
+        self.live.set(settings.limits);
+        self.slow.set(settings.slow);
+        self.access.set_sampling(settings.access);
+        self.api.metrics_public.set(settings.metrics_public);
+        self.api.services.tokens.adopt(&settings.keys);
+        self.api.services.tickets.adopt(&settings.keys);
     }
 
     /// Takes note of what the server is doing.
@@ -290,10 +307,10 @@ impl Exchanges {
         let bound_bytes = match route.body {
             BodyRule::None => return Ok(Bytes::new()),
             BodyRule::OptionalJson if body.has_ended() => return Ok(Bytes::new()),
-            BodyRule::Json | BodyRule::OptionalJson => self.limits.body_bytes,
-            BodyRule::BatchJson => self.limits.batch_body_bytes,
+            BodyRule::Json | BodyRule::OptionalJson => self.live.get().body_bytes,
+            BodyRule::BatchJson => self.live.get().batch_body_bytes,
         };
-        let patience = Duration::from_millis(self.limits.body_timeout_ms);
+        let patience = Duration::from_millis(self.live.get().body_timeout_ms);
         if is_plain_json(&head.headers) {
             return body.collect(bound_bytes, patience).await;
         }
@@ -333,8 +350,8 @@ impl Exchanges {
             contained(|| handler.as_mut().poll(cx)).unwrap_or_else(|error| Poll::Ready(Err(error)))
         });
         let deadline = Duration::from_millis(match route.body {
-            BodyRule::BatchJson => self.limits.batch_timeout_ms,
-            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.limits.request_timeout_ms,
+            BodyRule::BatchJson => self.live.get().batch_timeout_ms,
+            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.live.get().request_timeout_ms,
         });
         tokio::time::timeout(deadline, guarded).await.unwrap_or(Err(AppError::DeadlinePassed))
     }
@@ -368,7 +385,7 @@ impl Exchanges {
     /// Whether the connection can carry another request after this reply.
     async fn may_go_on(&self, head: &Parts, body: &mut Arriving, patience: Duration) -> bool {
         let expects = head.headers.contains_key(EXPECT);
-        body.discard(self.limits.body_bytes, expects, patience).await && !self.closing.get()
+        body.discard(self.live.get().body_bytes, expects, patience).await && !self.closing.get()
     }
 
     /// Counts a request that is answered, writes its access line, and makes the response, all but its id.

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection;
+use super::live::LiveSettings;
 use super::request::Exchanges;
 use crate::api::Api;
 use crate::config::Limits;
@@ -61,6 +63,8 @@ pub struct Worker {
     pub metrics: CoreMetrics,
     /// Makes what it answers with, on its own thread.
     pub api: Box<dyn FnOnce() -> Api + Send>,
+    /// What may change meanwhile, as it is and as it becomes.
+    pub live: watch::Receiver<Arc<LiveSettings>>,
     /// What the server is doing.
     pub stage: watch::Receiver<Stage>,
     /// How long accepting rests when descriptors or memory are short, so that it does not spin.
@@ -119,7 +123,9 @@ impl Worker {
     async fn serve<L: Listener>(self) -> Result<(), WorkerError> {
         let mut listener = L::from_std(self.listener).map_err(WorkerError::Listener)?;
         self.metrics.settle(turning());
+        let mut live = self.live;
         let exchanges = Rc::new(Exchanges::new((self.api)(), self.limits, self.access, self.metrics));
+        exchanges.adopt(&live.borrow_and_update());
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
@@ -131,6 +137,7 @@ impl Worker {
                     }
                 }
                 Some(ended) = connections.tasks.join_next() => report(ended),
+                Ok(()) = live.changed() => exchanges.adopt(&live.borrow_and_update()),
                 _ = stage.changed() => {
                     let now = *stage.borrow_and_update();
                     connections.exchanges.enter(now);

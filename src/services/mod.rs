@@ -21,7 +21,7 @@ use std::time::{Instant, SystemTime};
 pub use events::Events;
 pub use posting::{LaneError, PostingLane};
 pub use statements::Statements;
-pub use tokens::{SigningKey, Tickets, Tokens};
+pub use tokens::{Keyring, SigningKey, Tickets, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
 use crate::runtime::{CpuPool, PoolError};

@@ -234,12 +234,13 @@ impl Store {
         }
     }
 
-    /// Lets a signing key, known by its fingerprint, sign tokens of this ledger if it is the first one that asks, or
-    /// says whether it is among those that may. A store of one server takes every key.
-    pub fn accept_signing_key(&self, fingerprint: [u8; 32]) -> Result<bool, StoreError> {
+    /// Lets signing keys, known by their fingerprints, sign tokens of this ledger if they are the first that ask or one of
+    /// them may already: who has that one may bring others. Says whether they may now. A store of one server takes every
+    /// key.
+    pub fn accept_signing_keys(&self, fingerprints: &[[u8; 32]]) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(_) => Ok(true),
-            Self::Postgres(database) => database.accept_signing_key(fingerprint),
+            Self::Postgres(database) => database.accept_signing_keys(fingerprints),
         }
     }
 

@@ -17,6 +17,7 @@ mod histories;
 mod holds;
 mod idempotency;
 mod layers;
+mod live;
 mod metrics;
 mod postgres;
 mod rate_limit;

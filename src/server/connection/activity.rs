@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Limits;
+use crate::config::LiveLimits;
 use crate::web::websocket::Talk;
 
 /// How long a connection rests before it is parked: longer than a busy client's pause, so that parking costs
@@ -32,7 +32,7 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) const fn of(limits: &Limits) -> Self {
+    pub(super) const fn of(limits: &LiveLimits) -> Self {
         Self {
             head: Duration::from_millis(limits.head_timeout_ms),
             idle: Duration::from_millis(limits.idle_timeout_ms),

@@ -50,8 +50,13 @@ impl Books {
 
     /// The request that places an order.
     pub(crate) fn request(&self, order: &Order) -> Request {
+        self.request_of(&self.token, order)
+    }
+
+    /// The same with another token.
+    pub(crate) fn request_of(&self, token: &str, order: &Order) -> Request {
         let (debit, credit) = (&self.accounts[order.debit], &self.accounts[order.credit]);
-        transfer(&self.token, &order.key, debit, credit, order.amount)
+        transfer(token, &order.key, debit, credit, order.amount)
     }
 
     /// A GET request of the operator.
