@@ -9,6 +9,7 @@ mod head;
 mod live;
 mod parking;
 mod request;
+mod slow;
 mod worker;
 
 pub use connection::serve;

@@ -28,6 +28,7 @@ use super::connection::UnderWay;
 use super::head::{self, Fields, KnownHost, REQUEST_ID};
 use super::live::LiveSettings;
 use super::parking::Parking;
+use super::slow::Slow;
 use super::worker::Stage;
 use crate::api::routes::{BodyRule, Upgrading};
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
@@ -35,6 +36,7 @@ use crate::config::{Limits, LiveLimits};
 use crate::runtime::Turns;
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{CoreMetrics, Held};
+use crate::telemetry::split::{self, Part, Split, spent};
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
 use crate::web::reply::{self, Reply};
@@ -167,7 +169,8 @@ impl Exchanges {
         let (reply, ends_connection) = record.settle(outcome);
         let closes = ends_connection || self.closing.get();
         let now = Instant::now();
-        let (reply, body) = split(reply, under_way, &id, now);
+        self.note_if_slow(&record, reply.status, now, &under_way, Split::default);
+        let (reply, body) = parted(reply, under_way, &id, now);
         let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, id, head.headers);
         Answering::Made(Some(response))
@@ -197,7 +200,8 @@ impl Exchanges {
         let fields = Fields::of(&arrived.head.headers);
         let record = Record::new(&arrived.head, fields, &arrived.id, arrived.begin, arrived.route);
         // A span that nobody asked for would cost each request more than its handler.
-        let span = tracing::debug_span!("request", request_id = record.id, method = record.method());
+        let (trace_id, method) = (record.trace(), record.method());
+        let span = tracing::debug_span!("request", request_id = record.id, trace_id, method);
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
             let patience = match outcome {
@@ -206,14 +210,16 @@ impl Exchanges {
             };
             let (reply, ends_connection) = record.settle(outcome);
             if reply.status == StatusCode::SWITCHING_PROTOCOLS {
-                return (reply, false);
+                return (reply, false, split::so_far());
             }
             let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body, patience).await;
-            (reply, closes)
+            tracing::debug!(status = reply.status.as_u16(), "the reply is made");
+            (reply, closes, split::so_far())
         };
-        let (reply, closes) = answering.instrument(span).await;
+        let (reply, closes, split) = split::of_request(answering).instrument(span).await;
         let now = Instant::now();
-        let (reply, body) = split(reply, under_way, &arrived.id, now);
+        self.note_if_slow(&record, reply.status, now, &under_way, || split);
+        let (reply, body) = parted(reply, under_way, &arrived.id, now);
         let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, arrived.id, arrived.head.headers);
         response
@@ -242,7 +248,9 @@ impl Exchanges {
         };
         check_accept(record, route)?;
         let _batch = self.admit_batch(route)?;
+        let begin = Instant::now();
         let body = self.body(head, route, body).await?;
+        spent(Part::Body, begin.elapsed());
         self.handle(route, user, call(head, params, body, record.id)).await
     }
 
@@ -282,6 +290,7 @@ impl Exchanges {
     /// Who calls, if not too often.
     fn user(&self, record: &Record<'_>) -> Result<AuthUser, AppError> {
         let user = AuthUser::from_headers(&record.head.headers, &self.api.services.tokens)?;
+        spent(Part::Auth, record.begin.elapsed());
         let Some(standing) = self.api.rate_limiter.admit(user.actor().id, record.begin) else {
             return Ok(user);
         };
@@ -388,6 +397,21 @@ impl Exchanges {
         body.discard(self.live.get().body_bytes, expects, patience).await && !self.closing.get()
     }
 
+    /// Has the parts of a slow request's time told once its reply has left.
+    fn note_if_slow(
+        &self,
+        record: &Record<'_>,
+        status: StatusCode,
+        now: Instant,
+        under_way: &UnderWay,
+        split: impl FnOnce() -> Split,
+    ) {
+        let duration = now - record.begin;
+        if duration >= self.slow.get() {
+            under_way.is_slow(Slow::of(&record.line(status, duration, now), split()));
+        }
+    }
+
     /// Counts a request that is answered, writes its access line, and makes the response, all but its id.
     fn leave(
         &self,
@@ -411,7 +435,7 @@ impl Exchanges {
 }
 
 /// Takes the body off a reply. With a whole one the request ends now, with one in pieces at its last.
-fn split(mut reply: Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> (Reply, ReplyBody) {
+fn parted(mut reply: Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> (Reply, ReplyBody) {
     let body = if let Some(pieces) = reply.pieces.take() {
         ReplyBody::Made(Box::new(Making::new(pieces, under_way, id.clone())))
     } else {

@@ -103,7 +103,10 @@ fn lines(style: Style, writer: LineWriter) -> Box<dyn Layer<Filtered> + Send + S
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match style {
         Style::Human { color } => layer.with_ansi(color).boxed(),
-        Style::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        Style::Json => {
+            // All spans of a line, so that what is far below a request names it too.
+            layer.json().flatten_event(true).with_current_span(false).with_span_list(true).boxed()
+        }
     }
 }
 

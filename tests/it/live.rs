@@ -176,7 +176,7 @@ fn a_bad_file_changes_nothing_and_says_where(engine: &str) {
         ("rate_limit:\n  per_second: 5\n\nlog:\n  level: loud\n", ["log.level", "line 5", "loud"]),
         ("rate_limit: {per_second: 5}\nlimits:\n  body_byte: 1\n", ["limits.body_byte", "line 3", "unknown"]),
         ("rate_limit: {per_second: 5}\nlimits: {body_bytes: 1}\n", ["limits.body_bytes", "line 2", "range"]),
-        ("rate_limit: {per_second: 5}\nlog: {filter: 'a=b=c'}\n", ["log.filter", "line 2", "invalid"]),
+        ("rate_limit: {per_second: 5}\nlog: {filter: 'a=b=c'}\n", ["log.filter", "line 2", "parsing"]),
         ("rate_limit: {per_second: 5}\nlog: [\n", ["settings.yaml", "line", ""]),
     ] {
         std::fs::write(&bench.file, text).unwrap();
@@ -220,11 +220,11 @@ fn bounds_and_deadlines_change_for_open_connections(engine: &str) {
 fn files_are_watched(engine: &str) {
     let bench = Bench::start(engine, "log: {level: info}\n");
     let token = bench.server.operator_token();
-    std::fs::write(&bench.file, "rate_limit: {per_second: 77}\nruntime: {workers: 7}\n").unwrap();
+    std::fs::write(&bench.file, "rate_limit: {per_second: 77}\nshutdown: {deadline_ms: 77}\n").unwrap();
     let told = bench.server.wait_for_line("rate_limit.per_second", PATIENCE);
     assert!(told.contains("setting changed") && told.contains("77"), "{told}");
     let restart = bench.server.wait_for_line("it needs a restart", PATIENCE);
-    assert!(restart.contains("runtime.workers"), "{restart}");
+    assert!(restart.contains("shutdown.deadline_ms"), "{restart}");
     wait_until(PATIENCE, || match me(&mut bench.connect(), &token).field("ratelimit-policy") {
         Some(policy) if policy.contains("q=77;") => Ok(()),
         policy => Err(format!("{policy:?}")),

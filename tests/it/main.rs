@@ -13,6 +13,7 @@ mod drain;
 mod errors;
 mod events;
 mod export;
+mod following;
 mod histories;
 mod holds;
 mod idempotency;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::LiveLimits;
+use crate::server::slow::Slow;
 use crate::web::websocket::Talk;
 
 /// How long a connection rests before it is parked: longer than a busy client's pause, so that parking costs
@@ -91,6 +92,8 @@ pub(super) struct Activity {
     detaching: Cell<bool>,
     /// When a look first found that the client has ended its side, with a request under way.
     ended_since: Cell<Option<Instant>>,
+    /// Slow requests whose replies may not have left yet.
+    slow: Cell<Vec<Slow>>,
     /// What is said when hyper has sent the reply to a handshake and is taken off.
     talk: Cell<Option<Rc<dyn Talk>>>,
 }
@@ -109,6 +112,7 @@ impl Activity {
             silent: Cell::new(true),
             detaching: Cell::new(false),
             ended_since: Cell::new(None),
+            slow: Cell::default(),
             talk: Cell::new(None),
         }
     }
@@ -168,6 +172,20 @@ impl Activity {
         if self.sending.replace(pending) && !pending {
             self.rests_since.set(Instant::now());
         }
+        if !pending && !self.blocked.get() {
+            self.tell_slow(Some(std::time::Instant::now));
+        }
+    }
+
+    /// Tells of slow requests whose replies have left, or never will.
+    fn tell_slow(&self, left: Option<fn() -> std::time::Instant>) {
+        let slow = self.slow.take();
+        if !slow.is_empty() {
+            let left = left.map(|now| now());
+            for slow in slow {
+                slow.tell(left);
+            }
+        }
     }
 
     /// Hyper was taken off and had the beginning of a head in its buffer. It came in the segment of an earlier
@@ -211,6 +229,12 @@ impl Activity {
     }
 }
 
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.tell_slow(None);
+    }
+}
+
 /// A request under way, until its reply is made.
 pub(in crate::server) struct UnderWay(Rc<Activity>);
 
@@ -226,6 +250,13 @@ impl UnderWay {
     /// time stands for it: a look at the clock saved (`benches/request.rs`, `pipelined`).
     pub(in crate::server) fn begin(&self) -> std::time::Instant {
         if self.0.answered.get() { self.0.rests_since.get().into_std() } else { std::time::Instant::now() }
+    }
+
+    /// The request is slow, which is told when its reply has left.
+    pub(in crate::server) fn is_slow(&self, request: Slow) {
+        let mut slow = self.0.slow.take();
+        slow.push(request);
+        self.0.slow.set(slow);
     }
 
     /// The connection becomes a WebSocket once this reply is sent.

@@ -62,7 +62,10 @@ impl Log {
         self.waits.push(waited);
         if !job.span.is_disabled() {
             let waited_us = waited.as_micros();
-            tracing::debug!(parent: &job.span, batch = self.number, %waited_us, "the lane has taken the command");
+            // By entering it: the log names no other spans.
+            job.span.in_scope(|| {
+                tracing::debug!(batch = self.number, %waited_us, "the lane has taken the command");
+            });
             self.spans.push(job.span.clone());
         }
     }
@@ -88,7 +91,9 @@ impl Log {
         let (batch, commit_us) = (self.number, round.commit.as_micros());
         let (stored, seq) = (round.outcomes.is_ok(), round.last_seq);
         for span in &self.spans {
-            tracing::debug!(parent: span, batch, stored, seq, %commit_us, "the store has answered the batch");
+            span.in_scope(|| {
+                tracing::debug!(batch, stored, seq, %commit_us, "the store has answered the batch");
+            });
         }
     }
 }
