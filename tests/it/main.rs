@@ -34,3 +34,4 @@ mod support;
 mod transfers;
 mod users;
 mod verify;
+mod watching;
