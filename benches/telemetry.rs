@@ -32,7 +32,7 @@ fn make_request_id(criterion: &mut Criterion) {
 }
 
 fn record_line(criterion: &mut Criterion) {
-    let log = logging::start_to(io::sink(), Format::Json, "info", || ()).expect("a log");
+    let log = logging::start_to(io::sink(), Format::Json, "info", None, || ()).expect("a log");
     let lines = log.access_lines(0, Sampling::All);
     let line = Line {
         id: "01a2053a-6f78-7282-a685-d3162f6f7057",

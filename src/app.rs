@@ -5,46 +5,50 @@
 //! the store closes. Every thread started here is joined here.
 
 pub mod build;
+mod measured;
 mod reload;
 mod seats;
 mod signals;
 mod store;
+mod threads;
 mod watched;
 mod workers;
 
 use std::convert::Infallible;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use self::build::BUILD;
+use self::measured::{metrics, scraper, start_lane, start_pool};
 use self::reload::Reloader;
 use self::seats::{Purpose, Seat};
 use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
+use self::threads::Threads;
 use self::workers::{busy_poll, worker_cores};
 use crate::api::{self, Api, RateLimiter, routes};
 use crate::config::{self, AccessLog, IoMode, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores;
-use crate::runtime::{self, BusyPoll, CpuPool, CpuThreads, Engine};
+use crate::runtime::{self, BusyPoll, CpuPool, Engine};
 use crate::server::{LiveSettings, Stage, Worker, WorkerError};
 use crate::services::events::{self, Commits, CoreCommits};
-use crate::services::posting::{LaneThread, RESULTS, Round};
+use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
 use crate::services::{Events, Keyring, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use crate::store::Store;
 use crate::store::statements::StatementReader;
 use crate::telemetry::access::Sampling;
 use crate::telemetry::logging::Logging;
-use crate::telemetry::metrics::{CoreMetrics, Metrics, Scraper, Subject};
+use crate::telemetry::metrics::{CoreMetrics, Scraper};
+use crate::telemetry::otlp::Collector;
 
 /// Why the program does not do what it was asked to; the kind is the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -166,43 +170,6 @@ const fn io_mode(mode: IoMode) -> runtime::IoMode {
     }
 }
 
-fn start_lane(
-    store: &Store,
-    settings: &Settings,
-    commits: Commits,
-    metrics: &Arc<Metrics>,
-) -> Result<(PostingLane, LaneThread), AppFailure> {
-    let writer = store.writer().map_err(failed)?;
-    let limits = &settings.limits;
-    let metrics = Arc::clone(metrics);
-    let observe = move |round: &Round<'_>| count_round(&metrics, round);
-    PostingLane::start_telling(writer, limits.lane_queue, limits.lane_batch, commits, observe).map_err(failed)
-}
-
-fn count_round(metrics: &Metrics, round: &Round<'_>) {
-    if !round.waits.is_empty() {
-        metrics.lane_batch.observe(round.waits.len());
-    }
-    round.waits.iter().for_each(|&waited| metrics.lane_wait.observe(waited));
-    metrics.store_commits.observe(round.commit);
-    if round.outcomes.is_err() {
-        metrics.store_commit_errors.count();
-    }
-    round.each_result(|result| metrics.transfers.count(result));
-    metrics.last_seq.tell(round.last_seq);
-}
-
-/// One thread a core: more idle-class threads a core would cost the light requests their tail.
-fn start_pool(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(CpuPool, CpuThreads), AppFailure> {
-    let threads = NonZeroUsize::new(cores::allowed().len()).unwrap_or(NonZeroUsize::MIN);
-    let metrics = Arc::clone(metrics);
-    let observe = move |timing: runtime::Timing| {
-        metrics.cpu_pool_queue.observe(timing.queue);
-        metrics.cpu_pool_run.observe(timing.run);
-    };
-    CpuPool::start(threads, settings.limits.cpu_queue, observe).map_err(failed)
-}
-
 /// ISO 4217 and the settings' own units.
 pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
     let unit = |unit: &config::Unit| {
@@ -213,21 +180,6 @@ pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
         Ok(Unit { currency, exponent: unit.exponent })
     };
     settings.ledger.currencies.0.iter().map(unit).collect::<Result<_, _>>().map(Currencies::with_own)
-}
-
-/// What is counted, and what each worker counts with.
-fn metrics(settings: &Settings, cores: Vec<String>, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
-    let rows = routes::labels(settings.runtime.bench_endpoints);
-    let subject = Subject { build: BUILD, rows, cores, results: &RESULTS, dropped_lines: logging.dropped() };
-    let (metrics, tallies) = Metrics::new(subject);
-    let tallies = tallies.into_iter().map(|tally| if settings.metrics.enabled { tally } else { tally.off() });
-    (Arc::new(metrics), tallies.collect())
-}
-
-/// Whoever writes the metrics out, where there are any.
-fn scraper(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Scraper>, AppFailure> {
-    let start = || Scraper::start(Arc::clone(metrics), cores::let_others_first);
-    settings.metrics.enabled.then(start).transpose().map_err(failed)
 }
 
 const fn sampling(access: AccessLog) -> Sampling {
@@ -451,38 +403,13 @@ impl Server {
     }
 }
 
-/// The threads beside the workers.
-struct Threads {
-    lane: LaneThread,
-    pool: CpuThreads,
-}
-
-impl Threads {
-    /// Waits for the lane to store what it has accepted and for the pool's running jobs. Nobody waits for those
-    /// any more, and at `SCHED_IDLE` they may take for ever: past the deadline they end with the process.
-    async fn end(self, deadline: Duration) -> Result<(), AppFailure> {
-        let (tell, ended) = oneshot::channel();
-        let joining = std::thread::Builder::new().name("last-joins".into()).spawn(move || {
-            let lane = self.lane.join();
-            // The receiver lives until both have come or the process ends.
-            let _ = tell.send(lane);
-            self.pool.stop();
-        });
-        let joining = joining.map_err(failed)?;
-        let lane = ended.await.map_err(failed)?.map_err(failed);
-        let give_up = tokio::time::Instant::now() + deadline;
-        while !joining.is_finished() {
-            if tokio::time::Instant::now() >= give_up {
-                tracing::warn!("a job of the CPU pool outlasts the deadline; it ends with the process");
-                return lane;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        lane
-    }
-}
-
 /// What the log lets through: the directive list, or the level for everything.
 pub fn log_directives(settings: &Settings) -> String {
     settings.log.filter.clone().unwrap_or_else(|| settings.log.level.to_string())
+}
+
+/// Where spans go, if anywhere.
+pub fn collector(settings: &Settings) -> Option<Collector> {
+    let endpoint = settings.otlp.endpoint.clone()?;
+    Some(Collector { endpoint, sample_percent: settings.otlp.sample_percent, version: BUILD.version })
 }

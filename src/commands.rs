@@ -33,15 +33,17 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
     let loaded = config::load(&sources).map_err(|error| AppFailure::Configuration(error.to_string()))?;
     let settings = &loaded.settings;
-    let (format, directives) = match &invocation.command {
-        Command::Serve(_) => (log_format(settings), app::log_directives(settings)),
-        _ => (Format::Human, COMMAND_LOG.to_owned()),
+    let (format, directives, collector) = match &invocation.command {
+        Command::Serve(_) => (log_format(settings), app::log_directives(settings), app::collector(settings)),
+        _ => (Format::Human, COMMAND_LOG.to_owned(), None),
     };
-    let logging =
-        logging::start(format, &directives, cores::let_others_first).map_err(|error| match error {
+    let logging = logging::start(format, &directives, collector.as_ref(), cores::let_others_first).map_err(
+        |error| match error {
             LoggingError::Directives(error) => AppFailure::Configuration(format!("log.filter: {error}")),
+            LoggingError::Otlp(error) => AppFailure::Configuration(format!("otlp.endpoint: {error}")),
             LoggingError::Thread(_) => AppFailure::Failed(error.to_string()),
-        })?;
+        },
+    )?;
     match invocation.command {
         Command::Serve(_) => {
             let load =

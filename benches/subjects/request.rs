@@ -253,7 +253,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
 /// The log of the process; nobody reads what it writes.
 fn log() -> &'static Logging {
     static LOG: OnceLock<Logging> = OnceLock::new();
-    LOG.get_or_init(|| logging::start_to(io::sink(), Format::Json, "info", || ()).expect("a log"))
+    LOG.get_or_init(|| logging::start_to(io::sink(), Format::Json, "info", None, || ()).expect("a log"))
 }
 
 /// Writes the canned reply for each read, until the client leaves.

@@ -3,5 +3,8 @@
 use crate::telemetry::metrics::Build;
 
 /// Version, commit and optional features.
-pub const BUILD: Build =
-    Build { version: env!("CARGO_PKG_VERSION"), commit: env!("RINGLEDGER_COMMIT"), features: "" };
+pub const BUILD: Build = Build {
+    version: env!("CARGO_PKG_VERSION"),
+    commit: env!("RINGLEDGER_COMMIT"),
+    features: if cfg!(feature = "otlp") { "otlp" } else { "" },
+};

@@ -42,7 +42,7 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 32] = [
+const BOUNDS: [Bound; 33] = [
     bound("server.backlog", 1, 65_535, "connections"),
     bound("server.accept_back_off_ms", 1, 10_000, "ms"),
     bound("store.connections_per_core", 1, 64, "connections"),
@@ -76,6 +76,7 @@ const BOUNDS: [Bound; 32] = [
     bound("limits.connections_per_core", 1, 1_000_000, "connections"),
     bound("rate_limit.per_second", 1, 1_000_000, "requests"),
     bound("rate_limit.burst", 1, 1_000_000, "requests"),
+    bound("otlp.sample_percent", 0, 100, "traces"),
 ];
 
 /// A setting that is of the right type and still not allowed.
@@ -93,6 +94,7 @@ pub(super) fn violations(settings: &Settings) -> Vec<Violation> {
     found.extend(empty_path("auth.key_file", settings.auth.key_file.as_deref()));
     found.extend(empty_path("auth.key_dir", settings.auth.key_dir.as_deref()));
     found.extend(bad_filter(settings.log.filter.as_deref()));
+    found.extend(bad_collector(settings.otlp.endpoint.as_deref()));
     found.extend(bad_units(&settings.ledger.currencies));
     found
 }
@@ -106,6 +108,7 @@ pub(super) fn allowed(key: &str) -> String {
         "server.listen" | "admin.listen" => {
             "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into()
         }
+        "otlp.endpoint" => "http://host:port, of a program built with the feature otlp".into(),
         "store.url" | "store.replica_url" => "postgres://user:password@host:port/database".into(),
         "ledger.currencies" => {
             format!("up to {UNITS_MAX} of code:exponent, such as POINTS:0; {}", unit_allowed())
@@ -157,6 +160,18 @@ fn bad_filter(filter: Option<&str>) -> Option<Violation> {
         found: error.to_string(),
         allowed: "directives such as info,ringledger::store=debug".to_owned(),
     })
+}
+
+/// A collector is near, so its connection is not encrypted.
+fn bad_collector(endpoint: Option<&str>) -> Option<Violation> {
+    let found = match endpoint? {
+        _ if !cfg!(feature = "otlp") => {
+            "is set, but this program was built without the feature otlp".to_owned()
+        }
+        url if !url.starts_with("http://") => format!("{url:?} is no http URL"),
+        _ => return None,
+    };
+    Some(Violation { key: "otlp.endpoint", found, allowed: allowed("otlp.endpoint") })
 }
 
 fn unit_allowed() -> String {

@@ -30,7 +30,7 @@ pub use error::{ConfigError, Problem};
 pub use live::{Change, Live, LiveAuth, LiveLimits, LiveLog, LiveMetrics};
 pub use load::{Loaded, Overrides, Row, Secrets, Sources, load};
 pub use settings::{
-    Admin, Auth, Ledger, Limits, Log, Metrics, RateLimit, Runtime, Server, Settings, Shutdown, Store,
+    Admin, Auth, Ledger, Limits, Log, Metrics, Otlp, RateLimit, Runtime, Server, Settings, Shutdown, Store,
 };
 pub use store_url::{BadStoreUrl, StoreUrl};
 pub use units::{Unit, Units};

@@ -40,6 +40,8 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// Who may scrape.
     pub metrics: Metrics,
+    /// Who gets spans.
+    pub otlp: Otlp,
 }
 
 /// `server.*`
@@ -342,5 +344,25 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self { public: true, enabled: true }
+    }
+}
+
+/// `otlp.*`, of a program that is built with the feature `otlp`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Otlp {
+    /// Base URL of an OpenTelemetry collector that takes OTLP over HTTP, such
+    /// as `http://127.0.0.1:4318`. Absent (the default) means that no spans
+    /// are sent.
+    pub endpoint: Option<String>,
+    /// Of a hundred traces that begin here, how many are sent; one that a
+    /// caller has begun is sent if the caller says so. Default 1: a span for
+    /// each request costs more than most requests.
+    pub sample_percent: u32,
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self { endpoint: None, sample_percent: 1 }
     }
 }

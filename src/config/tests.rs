@@ -255,7 +255,7 @@ fn the_table_has_every_setting_in_the_order_of_the_keys() {
     let table = Bench::new().env("RINGLEDGER__RUNTIME__WORKERS", "2").loaded().table(Secrets::Redacted);
     let keys: Vec<_> = table.iter().map(|row| row.key.as_str()).collect();
     assert!(keys.is_sorted());
-    assert_eq!(keys.len(), 50);
+    assert_eq!(keys.len(), 52);
     let value = |key: &str| {
         let row = table.iter().find(|row| row.key == key).unwrap();
         row.value.clone()

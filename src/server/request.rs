@@ -36,6 +36,7 @@ use crate::config::{Limits, LiveLimits};
 use crate::runtime::Turns;
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{CoreMetrics, Held};
+use crate::telemetry::otlp;
 use crate::telemetry::split::{self, Part, Split, spent};
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
@@ -202,6 +203,9 @@ impl Exchanges {
         // A span that nobody asked for would cost each request more than its handler.
         let (trace_id, method) = (record.trace(), record.method());
         let span = tracing::debug_span!("request", request_id = record.id, trace_id, method);
+        if let Some(parent) = record.fields.trace_parent {
+            otlp::adopt(&span, parent.as_bytes());
+        }
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
             let patience = match outcome {

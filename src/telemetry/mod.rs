@@ -8,6 +8,7 @@ pub mod ids;
 mod log_writer;
 pub mod logging;
 pub mod metrics;
+pub mod otlp;
 pub mod request_id;
 pub mod split;
 

@@ -149,7 +149,9 @@ fn filter_limit_and_key_change_under_load(engine: &str) {
         assert_eq!(me(&mut bench.connect(), &books.token).status, 401);
         assert_eq!(me(&mut bench.connect(), &of_second).status, 200);
         drop(stop);
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        for client in clients {
+            client.join().unwrap();
+        }
     });
     server.verify(None);
 }

@@ -20,6 +20,8 @@ mod idempotency;
 mod layers;
 mod live;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod postgres;
 mod rate_limit;
 mod raw;

@@ -71,7 +71,8 @@ fn keys_are_rotated_across_replicas() {
     }
     refused(&write("3.key.foreign", "03"));
     let other = serve_on_set(&url, &directory);
-    for (server, token) in [(&one, &of_first), (&one, &of_second), (&other, &of_first), (&other, &of_second)] {
+    for (server, token) in [(&one, &of_first), (&one, &of_second), (&other, &of_first), (&other, &of_second)]
+    {
         let request = Request::get("/api/v1/users/me").bearer(token).bytes();
         assert_eq!(Connection::open(server.address()).call(request).status, 200);
     }
