@@ -13,6 +13,8 @@ ARG RUST_VERSION=1.95.0
 # Debian 12 on both sides: the binary needs a glibc no older than the one that it was linked with.
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 WORKDIR /src
+# The tree has no history here: docker build --build-arg RINGLEDGER_COMMIT=$(git rev-parse --short=12 HEAD)
+ARG RINGLEDGER_COMMIT=
 COPY . .
 # The caches outlive a build but are in no layer, hence the copy to /out.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \

@@ -4,43 +4,52 @@
 //! Start: engine, store, key, sockets, lane, pool, workers. End, in reverse: workers drain, pool and lane stop,
 //! the store closes. Every thread started here is joined here.
 
+pub mod build;
+mod measured;
 mod reload;
+mod seats;
 mod signals;
 mod store;
+mod threads;
+mod watched;
 mod workers;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use self::reload::reload_live;
+use self::build::BUILD;
+use self::measured::{metrics, scraper, start_lane, start_pool};
+use self::reload::Reloader;
+use self::seats::{Purpose, Seat};
 use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
+use self::threads::Threads;
 use self::workers::{busy_poll, worker_cores};
 use crate::api::{self, Api, RateLimiter, routes};
-use crate::config::{self, AccessLog, IoMode, Live, Settings};
+use crate::config::{self, AccessLog, IoMode, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
-use crate::runtime::cores::{self, CoreId};
-use crate::runtime::{self, CpuPool, CpuThreads, Engine, ListenOptions};
-use crate::server::{Stage, Worker, WorkerError};
+use crate::runtime::cores;
+use crate::runtime::{self, BusyPoll, CpuPool, Engine};
+use crate::server::{LiveSettings, Stage, Worker, WorkerError};
 use crate::services::events::{self, Commits, CoreCommits, Followers, Places};
 use crate::services::posting::LaneThread;
 use crate::services::tokens::KEY_FILE;
-use crate::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
+use crate::services::{Events, Keyring, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use crate::store::Store;
 use crate::store::statements::StatementReader;
 use crate::telemetry::access::Sampling;
 use crate::telemetry::logging::Logging;
-use crate::telemetry::metrics::{CoreMetrics, Metrics};
+use crate::telemetry::metrics::{CoreMetrics, Scraper};
+use crate::telemetry::otlp::Collector;
 
 /// Why the program does not do what it was asked to; the kind is the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -58,26 +67,34 @@ fn failed(error: impl std::fmt::Display) -> AppFailure {
     AppFailure::Failed(error.to_string())
 }
 
-/// The key that signs tokens: the configured file, or the data directory's own, made when it is missing.
-pub fn signing_key(settings: &Settings) -> Result<SigningKey, AppFailure> {
-    let key = match &settings.auth.key_file {
-        Some(file) => SigningKey::read(file),
-        None => SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE)),
+/// The keys that sign tokens: those of the configured file or directory, or the data directory's own, made when it is
+/// missing.
+pub fn keyring(settings: &Settings) -> Result<Keyring, AppFailure> {
+    let auth = &settings.auth;
+    let keys = match (&auth.key_dir, &auth.key_file) {
+        (Some(directory), _) => Keyring::read(directory),
+        (None, Some(file)) => SigningKey::read(file).map(Keyring::from),
+        (None, None) => SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE)).map(Keyring::from),
     };
-    key.map_err(|error| AppFailure::Configuration(error.to_string()))
+    keys.map_err(|error| AppFailure::Configuration(error.to_string()))
 }
 
-/// Reads the settings again, for SIGHUP.
-pub type Reload<'a> = &'a dyn Fn() -> Result<Settings, String>;
+/// How the settings are read again, and which files they were read from.
+pub struct Source<'a> {
+    /// Reads them.
+    pub load: &'a dyn Fn() -> Result<Settings, String>,
+    /// The files.
+    pub files: Vec<PathBuf>,
+}
 
 /// Runs the server until a signal ends it.
-pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Result<(), AppFailure> {
+pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Result<(), AppFailure> {
     let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
     let location = serving_location(settings, choice.engine)?;
     let lock = location.lock().map_err(failed)?;
     let store = Store::open(&location).map_err(store::refused)?;
-    let key = signing_key(settings)?;
-    accept(&store, &key)?;
+    let keys = keyring(settings)?;
+    accept(&store, &keys)?;
     let cores = worker_cores(settings)?;
     raise_file_limit(settings, cores.len());
     if let Err(error) = runtime::keep_pages_small() {
@@ -86,31 +103,47 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     // Before anything serves, so that no signal finds its default action.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
-    let (address, listeners) = bind(settings, cores.len())?;
-    let (commits, core_commits) = Commits::new(cores.len());
-    let (lane, lane_thread) = start_lane(&store, settings, commits.clone())?;
-    let (metrics, tallies) = metrics(settings, cores.len(), logging);
+    let seats = seats::take(settings, &cores)?;
+    let names = seats::names(settings, cores.len());
+    let (commits, core_commits) = Commits::new(names.len());
+    let (metrics, tallies) = metrics(settings, names, logging);
+    let scraper = scraper(settings, &metrics)?;
+    let (lane, lane_thread) = start_lane(&store, settings, commits.clone(), &metrics)?;
     let (pool, pool_threads) = start_pool(settings, &metrics)?;
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
-    let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
+    let (tokens, tickets) = (Tokens::new(&keys), Tickets::new(&keys));
     let followers = Followers::default();
-    let blueprint =
-        Blueprint { settings, store, tokens, tickets, followers, lane, pool, rate_limiter, metrics };
+    let live = watch::Sender::new(Arc::new(reload::of_workers(settings, keys.clone())));
+    let blueprint = Blueprint {
+        settings,
+        store,
+        tokens,
+        tickets,
+        followers,
+        lane,
+        pool,
+        rate_limiter,
+        scraper,
+        live: &live,
+    };
     let counted = tallies.into_iter().zip(core_commits).collect();
-    let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
-    let listener = blueprint.store.listener();
-    // The lane ends when the last handle to it is gone; from here on only the workers and the server hold one.
-    drop(blueprint);
+    let server = Server::start(&blueprint, choice.engine, seats.all, counted, logging)?;
+    let (store, rate_limiter) = blueprint.into_kept();
+    let listener = store.listener();
+    let reloader = Reloader::new(source, settings, keys, store, rate_limiter, live.clone(), logging);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
-    tracing::info!("listening on http://{address}");
+    tracing::info!("listening on http://{}", seats.public);
+    if let Some(admin) = seats.admin {
+        tracing::info!("admin listener on http://{admin}");
+    }
     tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
     tracing::info!("store: {}", server.store_description);
     tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
     let threads = Threads { lane: lane_thread, pool: pool_threads };
     let outcome = control.block_on(async {
         tokio::select! {
-            outcome = server.run(signals, settings, reload, logging, threads) => outcome,
+            outcome = server.run(signals, settings, reloader, threads) => outcome,
             () = events::relay(listener, &commits) => Err(failed("nobody listens for commits any more")),
         }
     });
@@ -151,43 +184,6 @@ const fn io_mode(mode: IoMode) -> runtime::IoMode {
     }
 }
 
-fn bind(settings: &Settings, workers: usize) -> Result<(SocketAddr, Vec<TcpListener>), AppFailure> {
-    let wanted = settings.server.listen;
-    let in_use = |error: std::io::Error| failed(format!("cannot listen on {wanted}: {error}"));
-    // With SO_REUSEPORT alone a second server would silently take half of the connections.
-    let _turn = runtime::Turn::take(wanted).map_err(in_use)?;
-    runtime::probe_free(wanted).map_err(in_use)?;
-    let options = ListenOptions {
-        backlog: i32::from(settings.server.backlog),
-        write_stall: Duration::from_millis(settings.limits.write_timeout_ms),
-    };
-    let workers = NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN);
-    let listeners = runtime::bind(wanted, workers, options).map_err(in_use)?;
-    let address = listeners.first().map_or(Ok(wanted), TcpListener::local_addr).map_err(in_use)?;
-    Ok((address, listeners))
-}
-
-fn start_lane(
-    store: &Store,
-    settings: &Settings,
-    commits: Commits,
-) -> Result<(PostingLane, LaneThread), AppFailure> {
-    let writer = store.writer().map_err(failed)?;
-    let limits = &settings.limits;
-    PostingLane::start_telling(writer, limits.lane_queue, limits.lane_batch, commits).map_err(failed)
-}
-
-/// One thread a core: more idle-class threads a core would cost the light requests their tail.
-fn start_pool(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(CpuPool, CpuThreads), AppFailure> {
-    let threads = NonZeroUsize::new(cores::allowed().len()).unwrap_or(NonZeroUsize::MIN);
-    let metrics = Arc::clone(metrics);
-    let observe = move |timing: runtime::Timing| {
-        metrics.cpu_pool_queue.observe(timing.queue);
-        metrics.cpu_pool_run.observe(timing.run);
-    };
-    CpuPool::start(threads, settings.limits.cpu_queue, observe).map_err(failed)
-}
-
 /// ISO 4217 and the settings' own units.
 pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
     let unit = |unit: &config::Unit| {
@@ -198,13 +194,6 @@ pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
         Ok(Unit { currency, exponent: unit.exponent })
     };
     settings.ledger.currencies.0.iter().map(unit).collect::<Result<_, _>>().map(Currencies::with_own)
-}
-
-/// What is counted, and what each worker counts with.
-fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metrics>, Vec<CoreMetrics>) {
-    let rows = routes::labels(settings.runtime.bench_endpoints);
-    let (metrics, tallies) = Metrics::new(env!("CARGO_PKG_VERSION"), rows, 0..workers, logging.dropped());
-    (Arc::new(metrics), tallies)
 }
 
 const fn sampling(access: AccessLog) -> Sampling {
@@ -226,28 +215,42 @@ struct Blueprint<'a> {
     lane: PostingLane,
     pool: CpuPool,
     rate_limiter: Arc<RateLimiter>,
-    metrics: Arc<Metrics>,
+    live: &'a watch::Sender<Arc<LiveSettings>>,
+    scraper: Option<Scraper>,
 }
 
 impl Blueprint<'_> {
+    /// What is still of use once all workers are made. The lane ends when the last handle to it is gone; from here on
+    /// only workers hold one.
+    fn into_kept(self) -> (Store, Arc<RateLimiter>) {
+        (self.store, self.rate_limiter)
+    }
+
     /// Makes the interface of one worker, with a read connection of its own, on that worker's thread.
     fn api(
         &self,
         commits: CoreCommits,
         statements: StatementReader,
+        purpose: Purpose,
     ) -> Result<Box<dyn FnOnce() -> Api + Send>, AppFailure> {
         let reader = self.store.reader().map_err(failed)?;
         let (lane, pool) = (self.lane.for_core(), self.pool.clone());
         let (tokens, tickets) = (self.tokens.clone(), self.tickets.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let metrics = self.scraper.clone();
         let settings = self.settings;
         let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
-        let router = routes::router(settings.runtime.bench_endpoints);
+        let router = match purpose {
+            Purpose::Public => routes::router(settings.runtime.bench_endpoints),
+            Purpose::Admin => routes::admin_router(settings.runtime.bench_endpoints),
+        };
         let (open_registration, token_ttl_s) = (settings.auth.open_registration, settings.auth.token_ttl_s);
-        let metrics_public = settings.metrics.public;
+        let metrics_public = settings.metrics.public.into();
         let (per_core, per_user) = (settings.limits.sockets_per_core, settings.limits.sockets_per_user);
         let followers = self.followers.clone();
         Ok(Box::new(move || {
+            if purpose == Purpose::Admin {
+                cores::let_others_first();
+            }
             let reader = Rc::new(reader);
             let statements = Statements::new(statements);
             let (places, turns) = (Places::new(per_core, per_user, followers), Rc::default());
@@ -263,6 +266,7 @@ impl Blueprint<'_> {
                 token_ttl_s,
                 metrics,
                 metrics_public,
+                is_admin: purpose == Purpose::Admin,
                 draining: false.into(),
             }
         }))
@@ -278,7 +282,6 @@ struct Server {
     ended: mpsc::Receiver<usize>,
     /// Ends when all workers are settled.
     unsettled: mpsc::Receiver<Infallible>,
-    rate_limiter: Arc<RateLimiter>,
     store_description: String,
 }
 
@@ -286,29 +289,35 @@ impl Server {
     fn start(
         blueprint: &Blueprint<'_>,
         engine: Engine,
-        cores: &[Option<CoreId>],
-        listeners: Vec<TcpListener>,
+        seats: Vec<Seat>,
         counted: Vec<(CoreMetrics, CoreCommits)>,
         logging: &Logging,
     ) -> Result<Self, AppFailure> {
         let stage = watch::Sender::new(Stage::Serving);
-        let (tells_end, ended) = mpsc::channel(cores.len());
+        let (tells_end, ended) = mpsc::channel(seats.len());
         let (tells_unsettled, unsettled) = mpsc::channel(1);
         let settings = blueprint.settings;
-        let mut workers = Vec::with_capacity(cores.len());
-        let statements = blueprint.store.statement_readers(cores.len()).map_err(failed)?;
-        let parts = cores.iter().zip(listeners).zip(counted).zip(statements);
-        for (index, (((core, listener), (metrics, commits)), statements)) in parts.enumerate() {
+        let mut workers = Vec::with_capacity(seats.len());
+        let statements = blueprint.store.statement_readers(seats.len()).map_err(failed)?;
+        let parts = seats.into_iter().zip(counted).zip(statements);
+        for (index, ((seat, (metrics, commits)), statements)) in parts.enumerate() {
+            let Seat { core, listener, purpose } = seat;
+            let (name, busy_poll) = match purpose {
+                Purpose::Public => (format!("worker-{index}"), busy_poll(settings)),
+                Purpose::Admin => ("admin".to_owned(), BusyPoll::Off),
+            };
             let worker = Worker {
                 index,
-                core: *core,
+                name,
+                core,
                 engine,
-                busy_poll: busy_poll(settings),
+                busy_poll,
                 listener,
                 limits: settings.limits.clone(),
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,
-                api: blueprint.api(commits, statements)?,
+                api: blueprint.api(commits, statements, purpose)?,
+                live: blueprint.live.subscribe(),
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),
@@ -317,10 +326,9 @@ impl Server {
             };
             workers.push(worker.start().map_err(failed)?);
         }
-        let rate_limiter = Arc::clone(&blueprint.rate_limiter);
         let store_description = blueprint.store.describe();
         let lane = Some(blueprint.lane.clone());
-        Ok(Self { workers, stage, lane, ended, unsettled, rate_limiter, store_description })
+        Ok(Self { workers, stage, lane, ended, unsettled, store_description })
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
@@ -329,11 +337,10 @@ impl Server {
         mut self,
         mut signals: Signals,
         settings: &Settings,
-        reload: Reload<'_>,
-        logging: &Logging,
+        mut reloader: Reloader<'_>,
         mut threads: Threads,
     ) -> Result<(), AppFailure> {
-        let fault = self.watch(&mut signals, settings, reload, logging, &mut threads.lane).await;
+        let fault = self.watch(&mut signals, &mut reloader, &mut threads.lane).await;
         let end = async {
             let delay = Duration::from_millis(settings.shutdown.drain_delay_ms);
             self.drain(delay, Duration::from_millis(settings.shutdown.deadline_ms)).await;
@@ -356,7 +363,7 @@ impl Server {
             ended = end => ended,
             never = cut_short => never,
         };
-        tracing::info!(dropped_log_lines = logging.dropped_lines(), "stopped");
+        tracing::info!(dropped_log_lines = reloader.logging().dropped_lines(), "stopped");
         ended.and(fault.map_or(Ok(()), Err))
     }
 
@@ -364,12 +371,9 @@ impl Server {
     async fn watch(
         &mut self,
         signals: &mut Signals,
-        settings: &Settings,
-        reload: Reload<'_>,
-        logging: &Logging,
+        reloader: &mut Reloader<'_>,
         lane: &mut LaneThread,
     ) -> Option<AppFailure> {
-        let mut live = Live::from(settings);
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
@@ -377,8 +381,9 @@ impl Server {
                         tracing::info!(signal, "draining");
                         return None;
                     }
-                    Wish::Reload => reload_live(&mut live, reload, logging, &self.rate_limiter),
+                    Wish::Reload => reloader.reload("SIGHUP").await,
                 },
+                () = reloader.files_changed() => reloader.reload("a file has changed").await,
                 Some(index) = self.ended.recv() => {
                     return Some(AppFailure::Failed(format!("worker {index} ended by itself")));
                 }
@@ -429,38 +434,13 @@ impl Server {
     }
 }
 
-/// The threads beside the workers.
-struct Threads {
-    lane: LaneThread,
-    pool: CpuThreads,
-}
-
-impl Threads {
-    /// Waits for the lane to store what it has accepted and for the pool's running jobs. Nobody waits for those
-    /// any more, and at `SCHED_IDLE` they may take for ever: past the deadline they end with the process.
-    async fn end(self, deadline: Duration) -> Result<(), AppFailure> {
-        let (tell, ended) = oneshot::channel();
-        let joining = std::thread::Builder::new().name("last-joins".into()).spawn(move || {
-            let lane = self.lane.join();
-            // The receiver lives until both have come or the process ends.
-            let _ = tell.send(lane);
-            self.pool.stop();
-        });
-        let joining = joining.map_err(failed)?;
-        let lane = ended.await.map_err(failed)?.map_err(failed);
-        let give_up = Instant::now() + deadline;
-        while !joining.is_finished() {
-            if Instant::now() >= give_up {
-                tracing::warn!("a job of the CPU pool outlasts the deadline; it ends with the process");
-                return lane;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        lane
-    }
-}
-
 /// What the log lets through: the directive list, or the level for everything.
 pub fn log_directives(settings: &Settings) -> String {
     settings.log.filter.clone().unwrap_or_else(|| settings.log.level.to_string())
+}
+
+/// Where spans go, if anywhere.
+pub fn collector(settings: &Settings) -> Option<Collector> {
+    let endpoint = settings.otlp.endpoint.clone()?;
+    Some(Collector { endpoint, sample_percent: settings.otlp.sample_percent, version: BUILD.version })
 }

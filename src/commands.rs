@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use secrecy::SecretString;
 
-use crate::app::{self, AppFailure};
+use crate::app::{self, AppFailure, Source};
 use crate::cli::{Command, Config, Invocation, Migrate, Token, User, UserAdd};
 use crate::config::{self, Secrets, Settings, Sources};
 use crate::models::posting::Outcome;
@@ -33,20 +33,22 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
     let loaded = config::load(&sources).map_err(|error| AppFailure::Configuration(error.to_string()))?;
     let settings = &loaded.settings;
-    let (format, directives) = match &invocation.command {
-        Command::Serve(_) => (log_format(settings), app::log_directives(settings)),
-        _ => (Format::Human, COMMAND_LOG.to_owned()),
+    let (format, directives, collector) = match &invocation.command {
+        Command::Serve(_) => (log_format(settings), app::log_directives(settings), app::collector(settings)),
+        _ => (Format::Human, COMMAND_LOG.to_owned(), None),
     };
-    let logging =
-        logging::start(format, &directives, cores::let_others_first).map_err(|error| match error {
+    let logging = logging::start(format, &directives, collector.as_ref(), cores::let_others_first).map_err(
+        |error| match error {
             LoggingError::Directives(error) => AppFailure::Configuration(format!("log.filter: {error}")),
+            LoggingError::Otlp(error) => AppFailure::Configuration(format!("otlp.endpoint: {error}")),
             LoggingError::Thread(_) => AppFailure::Failed(error.to_string()),
-        })?;
+        },
+    )?;
     match invocation.command {
         Command::Serve(_) => {
-            let reload =
+            let load =
                 || config::load(&sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
-            app::serve(settings, &reload, &logging)
+            app::serve(settings, Source { load: &load, files: sources.files() }, &logging)
         }
         Command::Token(command) => token(settings, &command),
         Command::User(User::Add(command)) => add_user(settings, &command),
@@ -113,7 +115,7 @@ fn token(settings: &Settings, command: &Token) -> Result<(), AppFailure> {
         Some(user) => Actor { id: user.id, role: Role::Operator },
         None => Actor { id: BUILT_IN_OPERATOR, role: Role::Operator },
     };
-    let tokens = Tokens::new(&app::signing_key(settings)?);
+    let tokens = Tokens::new(&app::keyring(settings)?);
     let token = tokens.issue(actor, command.ttl.unwrap_or(settings.auth.token_ttl_s)).map_err(failed)?;
     print(format_args!("{token}"))
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub(crate) fn tokens() -> Tokens {
     let directory = tempfile::tempdir().expect("a directory");
     let key = SigningKey::read_or_make(&directory.path().join("key")).expect("a key");
-    Tokens::new(&key)
+    Tokens::new(&key.into())
 }
 
 /// The head of a usual request, with a token of its own for each `user`.

@@ -17,17 +17,18 @@ use std::task::{Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, Write as _};
 use ringledger::api::{Api, RateLimiter, routes};
+use ringledger::app::build::BUILD;
 use ringledger::config::Settings;
 use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{Actor, Currencies, Role};
 use ringledger::runtime::{BusyPoll, CpuPool, CpuThreads, Engine, Kick, Stream};
 use ringledger::server::{self, Exchanges};
 use ringledger::services::events::{Commits, Followers, Places};
-use ringledger::services::{Events, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
+use ringledger::services::{Events, Keyring, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use ringledger::store::{Location, Store};
 use ringledger::telemetry::access::Sampling;
 use ringledger::telemetry::logging::{self, Format, Logging};
-use ringledger::telemetry::metrics::Metrics;
+use ringledger::telemetry::metrics::{Metrics, Subject};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
@@ -207,11 +208,17 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         PostingLane::start(writer, settings.limits.lane_queue, settings.limits.lane_batch).expect("a lane");
     let (pool, threads) =
         CpuPool::start(NonZeroUsize::MIN, settings.limits.cpu_queue, |_| ()).expect("a pool");
-    let key = SigningKey::read_or_make(&directory.join("key")).expect("a key");
+    let key = Keyring::from(SigningKey::read_or_make(&directory.join("key")).expect("a key"));
     let tokens = Tokens::new(&key);
     let log = log();
     let rows = routes::labels(true);
-    let (metrics, mut tallies) = Metrics::new("bench", rows, 0..1, log.dropped());
+    let (_metrics, mut tallies) = Metrics::new(Subject {
+        build: BUILD,
+        rows,
+        cores: vec!["0".to_owned()],
+        results: &[],
+        dropped_lines: log.dropped(),
+    });
     let reader = Rc::new(store.reader().expect("a reader"));
     let (_, mut commits) = Commits::new(1);
     let commits = commits.pop().expect("the one core's");
@@ -238,8 +245,9 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         currencies: Currencies::default(),
         open_registration: settings.auth.open_registration,
         token_ttl_s: settings.auth.token_ttl_s,
-        metrics: Arc::new(metrics),
-        metrics_public: settings.metrics.public,
+        metrics: None,
+        metrics_public: settings.metrics.public.into(),
+        is_admin: false,
         draining: false.into(),
     };
     let tally = tallies.pop().expect("what the one core counts with");
@@ -250,7 +258,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
 /// The log of the process; nobody reads what it writes.
 fn log() -> &'static Logging {
     static LOG: OnceLock<Logging> = OnceLock::new();
-    LOG.get_or_init(|| logging::start_to(io::sink(), Format::Json, "info", || ()).expect("a log"))
+    LOG.get_or_init(|| logging::start_to(io::sink(), Format::Json, "info", None, || ()).expect("a log"))
 }
 
 /// Writes the canned reply for each read, until the client leaves.

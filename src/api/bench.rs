@@ -50,7 +50,7 @@ pub(super) async fn cpu(api: &Api, call: Call<'_>) -> Answer {
     if !(1..=1_000).contains(&ms) {
         return Err(Invalid::member("ms", "must be between 1 and 1000").into());
     }
-    api.services.pool.run(move || burn(Duration::from_millis(ms))).await?;
+    api.services.compute(move || burn(Duration::from_millis(ms))).await?;
     Ok(Reply::json(StatusCode::OK, &Burnt { ms })?)
 }
 

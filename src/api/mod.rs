@@ -29,7 +29,7 @@ pub use routes::{Endpoint, Route};
 
 use crate::models::Currencies;
 use crate::services::Services;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::Scraper;
 use crate::web::reply::Reply;
 use crate::web::router::Router;
 
@@ -50,10 +50,12 @@ pub struct Api {
     pub open_registration: bool,
     /// Life of a token in seconds.
     pub token_ttl_s: u32,
-    /// What all cores have counted.
-    pub metrics: Arc<Metrics>,
+    /// What all cores have counted; none where nothing is.
+    pub metrics: Option<Scraper>,
     /// Whether anyone may read that.
-    pub metrics_public: bool,
+    pub metrics_public: Cell<bool>,
+    /// Whether it answers at `admin.listen`, to those who may see everything.
+    pub is_admin: bool,
     /// Whether the server has begun to drain: then `/ready` says no.
     pub draining: Cell<bool>,
 }

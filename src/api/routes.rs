@@ -50,6 +50,8 @@ pub type Upgrading<'a> = Pin<Box<dyn Future<Output = Result<Upgrade, AppError>> 
 pub enum Endpoint {
     /// Answers at once, for anyone.
     Now(fn(&Api, &Call<'_>) -> Answer),
+    /// Answers anyone, however many requests are under way.
+    Always(for<'a> fn(&'a Api, Call<'a>) -> Pending<'a>),
     /// Answers anyone.
     Public(for<'a> fn(&'a Api, Call<'a>) -> Pending<'a>),
     /// Answers users with a valid token.
@@ -57,6 +59,9 @@ pub enum Endpoint {
     /// Becomes a WebSocket for whom it lets in.
     Socket(for<'a> fn(&'a Api, Call<'a>) -> Upgrading<'a>),
 }
+
+/// The paths that are served at `admin.listen`, and nothing else is. What they show there, they show to anyone.
+const ADMIN: [&str; 3] = ["/health", "/metrics", "/ready"];
 
 const JSON: &[&str] = &["application/json"];
 /// What is sent over a WebSocket has no media type.
@@ -69,6 +74,13 @@ const TEXT: &[&str] = &["text/plain"];
 macro_rules! public {
     ($handler:path) => {
         Endpoint::Public(|api, call| Box::pin($handler(api, call)))
+    };
+}
+
+/// A row for those who watch over the server.
+macro_rules! always {
+    ($handler:path) => {
+        Endpoint::Always(|api, call| Box::pin($handler(api, call)))
     };
 }
 
@@ -98,7 +110,17 @@ pub fn labels(bench_endpoints: bool) -> Vec<RowLabels> {
 
 /// The routes. `bench_endpoints` adds those that serve load tests.
 pub fn router(bench_endpoints: bool) -> Router<Route> {
+    routed(bench_endpoints, |_| true)
+}
+
+/// The routes of the admin listener. Rows have the numbers that they have in the whole table.
+pub fn admin_router(bench_endpoints: bool) -> Router<Route> {
+    routed(bench_endpoints, |template| ADMIN.contains(&template))
+}
+
+fn routed(bench_endpoints: bool, wanted: impl Fn(&str) -> bool) -> Router<Route> {
     let rows = rows(bench_endpoints).into_iter().enumerate();
+    let rows = rows.filter(|(_, (_, template, ..))| wanted(template));
     Router::new(rows.map(|(row, (method, template, body, produces, endpoint))| {
         (method, template, Route { row, template, body, produces, endpoint })
     }))
@@ -129,8 +151,8 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/events", None, NOTHING, socket!(events::follow)),
         (post.clone(), "/api/v1/events/tickets", None, JSON, user!(events::ticket)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
-        (get.clone(), "/metrics", None, METRICS, Endpoint::Now(metrics::scrape)),
-        (get.clone(), "/ready", None, JSON, public!(health::ready)),
+        (get.clone(), "/metrics", None, METRICS, always!(metrics::scrape)),
+        (get.clone(), "/ready", None, JSON, always!(health::ready)),
     ];
     if bench_endpoints {
         rows.push((get.clone(), "/plaintext", None, TEXT, Endpoint::Now(bench::plaintext)));
@@ -145,6 +167,20 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
 mod tests {
     use super::*;
     use crate::web::router::Match;
+
+    #[test]
+    fn the_admin_listener_serves_its_own_routes_under_the_numbers_of_the_table() {
+        let row = |router: &Router<Route>, path: &str| match router.find(&Method::GET, path) {
+            Match::Found { route, .. } => Some(route.row),
+            Match::NotFound | Match::MethodNotAllowed { .. } | Match::Options { .. } => None,
+        };
+        let (public, admin) = (router(true), admin_router(true));
+        for path in ADMIN {
+            assert!(row(&admin, path).is_some() && row(&admin, path) == row(&public, path), "{path}");
+        }
+        assert!(row(&public, "/cpu").is_some());
+        assert!(row(&admin, "/cpu").is_none());
+    }
 
     #[test]
     fn bench_endpoints_are_off_unless_asked_for() {

@@ -1,44 +1,139 @@
-//! Takes over the settings that may change while the process runs. Knows neither where they come from nor who
-//! asked.
+//! Takes over the settings that may change while the process runs: all of them, or none where anything is wrong.
 
-use super::Reload;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::store::accept;
+use super::watched::Watched;
+use super::{AppFailure, Source, keyring, log_directives, sampling};
 use crate::api::RateLimiter;
-use crate::config::Live;
+use crate::config::{Change, LiveLimits, Settings};
+use crate::server::LiveSettings;
+use crate::services::Keyring;
+use crate::services::tokens::KEY_FILE;
+use crate::store::Store;
 use crate::telemetry::logging::Logging;
 
-/// Takes over what may change while the server runs: for now the log's filter and the rate limit.
-pub(super) fn reload_live(
-    live: &mut Live,
-    reload: Reload<'_>,
-    logging: &Logging,
-    rate_limiter: &RateLimiter,
-) {
-    let settings = match reload() {
-        Ok(settings) => settings,
-        Err(problem) => {
-            tracing::error!(%problem, "the settings are not valid; nothing was changed");
+/// What workers go over to.
+pub(super) fn of_workers(settings: &Settings, keys: Keyring) -> LiveSettings {
+    LiveSettings {
+        limits: LiveLimits::from(&settings.limits),
+        access: sampling(settings.log.access),
+        slow: Duration::from_millis(settings.log.slow_ms),
+        metrics_public: settings.metrics.public,
+        keys,
+    }
+}
+
+/// The settings that are in force, and those who go over to others.
+pub(super) struct Reloader<'a> {
+    source: Source<'a>,
+    settings: Settings,
+    keys: Keyring,
+    store: Arc<Store>,
+    rate_limiter: Arc<RateLimiter>,
+    workers: watch::Sender<Arc<LiveSettings>>,
+    logging: &'a Logging,
+    watched: Watched,
+}
+
+impl<'a> Reloader<'a> {
+    pub(super) fn new(
+        source: Source<'a>,
+        settings: &Settings,
+        keys: Keyring,
+        store: Store,
+        rate_limiter: Arc<RateLimiter>,
+        workers: watch::Sender<Arc<LiveSettings>>,
+        logging: &'a Logging,
+    ) -> Self {
+        let watched = Watched::new(files(&source, settings));
+        let (settings, store) = (settings.clone(), Arc::new(store));
+        Self { source, settings, keys, store, rate_limiter, workers, logging, watched }
+    }
+
+    pub(super) const fn logging(&self) -> &Logging {
+        self.logging
+    }
+
+    /// Returns when a file has changed that settings or keys were read from.
+    pub(super) async fn files_changed(&mut self) {
+        self.watched.change().await;
+    }
+
+    /// Reads everything again and goes over to it. What is wrong with it goes to the log, and nothing changes.
+    pub(super) async fn reload(&mut self, why: &'static str) {
+        // Before they are read, so that no later change is missed.
+        self.watched = Watched::new(files(&self.source, &self.settings));
+        match self.read().await {
+            Ok((settings, keys)) => self.take_over(settings, keys, why),
+            Err(problem) => {
+                tracing::error!(why, %problem, "the settings are not valid; nothing was changed");
+            }
+        }
+    }
+
+    /// New settings and keys, each of them allowed.
+    async fn read(&self) -> Result<(Settings, Keyring), String> {
+        let settings = (self.source.load)()?;
+        let keys = keyring(&settings).map_err(|error| error.to_string())?;
+        if keys.ids() != self.keys.ids() {
+            self.accept(keys.clone()).await.map_err(|error| error.to_string())?;
+        }
+        Ok((settings, keys))
+    }
+
+    /// Asks the store, which may take its time, on a thread that has none to lose.
+    async fn accept(&self, keys: Keyring) -> Result<(), AppFailure> {
+        let (tell, told) = oneshot::channel();
+        let store = Arc::clone(&self.store);
+        let asking = std::thread::Builder::new().name("accept-keys".into()).spawn(move || {
+            // The process may end meanwhile.
+            let _ = tell.send(accept(&store, &keys));
+        });
+        asking.map_err(super::failed)?;
+        told.await.map_err(super::failed)?
+    }
+
+    fn take_over(&mut self, settings: Settings, keys: Keyring, why: &'static str) {
+        let (changed, at_start) = self.settings.diff(&settings);
+        if let Err(error) = self.logging.set_filter(&log_directives(&settings)) {
+            tracing::error!(%error, "the log's filter is not valid; nothing was changed");
             return;
         }
-    };
-    let wanted = Live::from(&settings);
-    rate_limiter.set(wanted.rate_limit.per_second, wanted.rate_limit.burst);
-    for change in live.diff(&wanted) {
-        let applied =
-            ["log.level", "log.filter"].contains(&&*change.key) || change.key.starts_with("rate_limit.");
-        tracing::info!(
-            key = change.key,
-            from = change.from,
-            to = change.to,
-            applied,
-            "{}",
-            if applied { "setting changed" } else { "setting changed in the file; it needs a restart" }
-        );
+        self.rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
+        self.workers.send_replace(Arc::new(of_workers(&settings, keys.clone())));
+        let files = files(&self.source, &settings);
+        if !self.watched.are(&files) {
+            self.watched = Watched::new(files);
+        }
+        tell(&changed, true, "setting changed");
+        tell(&at_start, false, "setting changed in the file; it needs a restart");
+        if keys.ids() != self.keys.ids() {
+            let (from, to) = (self.keys.ids().join(", "), keys.ids().join(", "));
+            tracing::info!(from, to, "signing keys changed; the first one signs");
+        }
+        tracing::info!(why, changed = changed.len(), "settings reloaded");
+        self.keys = keys;
+        // What needs a restart stays as it was at the start, so that each reload says that it still does.
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.settings = before.with_live_of(&self.settings);
     }
-    live.rate_limit = wanted.rate_limit;
-    if let Err(error) = logging.set_filter(&super::log_directives(&settings)) {
-        tracing::error!(%error, "the log's filter was not changed");
-        return;
+}
+
+fn tell(changes: &[Change], applied: bool, message: &str) {
+    for Change { key, from, to } in changes {
+        tracing::info!(key, from, to, applied, "{message}");
     }
-    live.log.level = wanted.log.level;
-    live.log.filter = wanted.log.filter;
+}
+
+/// What settings and keys are read from.
+fn files(source: &Source<'_>, settings: &Settings) -> Vec<PathBuf> {
+    let auth = &settings.auth;
+    let own = || settings.store.data_dir.join(KEY_FILE);
+    let keys = auth.key_dir.clone().or_else(|| auth.key_file.clone()).unwrap_or_else(own);
+    source.files.iter().cloned().chain([keys]).collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::AppFailure;
 use crate::config::{Settings, StoreUrl};
 use crate::runtime::Engine;
-use crate::services::SigningKey;
+use crate::services::{Keyring, SigningKey};
 use crate::store::postgres::{Carrier, Options, Target};
 use crate::store::{Location, Store, StoreError};
 
@@ -68,14 +68,17 @@ pub(super) fn refused(error: StoreError) -> AppFailure {
     }
 }
 
-/// Keeps a server with another key than its fellows' from starting: each would refuse the other's tokens.
-pub(super) fn accept(store: &Store, key: &SigningKey) -> Result<(), AppFailure> {
-    if store.accept_signing_key(key.fingerprint()).map_err(refused)? {
+/// Keeps a server with other keys than its fellows' from starting: each would refuse the other's tokens.
+pub(super) fn accept(store: &Store, keys: &Keyring) -> Result<(), AppFailure> {
+    let mut fingerprints: Vec<_> = keys.all().map(SigningKey::fingerprint).collect();
+    fingerprints.sort_unstable();
+    fingerprints.dedup();
+    if store.accept_signing_keys(&fingerprints).map_err(refused)? {
         return Ok(());
     }
     Err(AppFailure::Configuration(format!(
-        "the signing key {} is not among those that this ledger's database knows: copy the key file of another \
+        "no signing key here ({}) is among those that this ledger's database knows: copy the key file of another \
          replica (`signing.key` in its data directory) into the data directory here, or name it with auth.key_file",
-        key.id()
+        keys.ids().join(", ")
     )))
 }

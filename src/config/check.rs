@@ -42,7 +42,7 @@ const fn bound(key: &'static str, min: u64, max: u64, unit: &'static str) -> Bou
 }
 
 /// Every setting that is a number.
-const BOUNDS: [Bound; 33] = [
+const BOUNDS: [Bound; 35] = [
     bound("server.backlog", 1, 65_535, "connections"),
     bound("server.accept_back_off_ms", 1, 10_000, "ms"),
     bound("store.connections_per_core", 1, 64, "connections"),
@@ -51,6 +51,7 @@ const BOUNDS: [Bound; 33] = [
     bound("store.statement_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("store.commit_timeout_ms", 10, 10 * MINUTE_MS, "ms"),
     bound("auth.token_ttl_s", 1, TOKEN_TTL_MAX_S as u64, "s"),
+    bound("log.slow_ms", 1, HOUR_MS, "ms"),
     bound("runtime.workers", 1, WORKERS_MAX as u64, "threads"),
     bound("runtime.busy_poll_us", 1, 1_000_000, "µs"),
     bound("shutdown.deadline_ms", 0, HOUR_MS, "ms"),
@@ -77,6 +78,7 @@ const BOUNDS: [Bound; 33] = [
     bound("limits.sockets_per_user", 1, 1_000_000, "connections"),
     bound("rate_limit.per_second", 1, 1_000_000, "requests"),
     bound("rate_limit.burst", 1, 1_000_000, "requests"),
+    bound("otlp.sample_percent", 0, 100, "traces"),
 ];
 
 /// A setting that is of the right type and still not allowed.
@@ -92,7 +94,9 @@ pub(super) fn violations(settings: &Settings) -> Vec<Violation> {
     let mut found = out_of_range(settings);
     found.extend(empty_path("store.data_dir", Some(&settings.store.data_dir)));
     found.extend(empty_path("auth.key_file", settings.auth.key_file.as_deref()));
+    found.extend(empty_path("auth.key_dir", settings.auth.key_dir.as_deref()));
     found.extend(bad_filter(settings.log.filter.as_deref()));
+    found.extend(bad_collector(settings.otlp.endpoint.as_deref()));
     found.extend(bad_units(&settings.ledger.currencies));
     found
 }
@@ -103,7 +107,10 @@ pub(super) fn allowed(key: &str) -> String {
         return bound.to_string();
     }
     match key {
-        "server.listen" => "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into(),
+        "server.listen" | "admin.listen" => {
+            "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".into()
+        }
+        "otlp.endpoint" => "http://host:port, of a program built with the feature otlp".into(),
         "store.url" | "store.replica_url" => "postgres://user:password@host:port/database".into(),
         "ledger.currencies" => {
             format!("up to {UNITS_MAX} of code:exponent, such as POINTS:0; {}", unit_allowed())
@@ -113,7 +120,9 @@ pub(super) fn allowed(key: &str) -> String {
         "log.level" => LogLevel::WORDS.join(", "),
         "log.format" => LogFormat::WORDS.join(", "),
         "log.access" => AccessLog::WORDS.join(", "),
-        "auth.open_registration" | "runtime.bench_endpoints" | "metrics.public" => "true, false".into(),
+        "auth.open_registration" | "runtime.bench_endpoints" | "metrics.public" | "metrics.enabled" => {
+            "true, false".into()
+        }
         _ => "text".into(),
     }
 }
@@ -155,6 +164,18 @@ fn bad_filter(filter: Option<&str>) -> Option<Violation> {
     })
 }
 
+/// A collector is near, so its connection is not encrypted.
+fn bad_collector(endpoint: Option<&str>) -> Option<Violation> {
+    let found = match endpoint? {
+        _ if !cfg!(feature = "otlp") => {
+            "is set, but this program was built without the feature otlp".to_owned()
+        }
+        url if !url.starts_with("http://") => format!("{url:?} is no http URL"),
+        _ => return None,
+    };
+    Some(Violation { key: "otlp.endpoint", found, allowed: allowed("otlp.endpoint") })
+}
+
 fn unit_allowed() -> String {
     format!(
         "a code of 3 to 12 upper-case letters and digits that ISO 4217 lacks, an exponent of 0 to {UNIT_EXPONENT_MAX}"
@@ -193,12 +214,25 @@ fn bad_unit(unit: &Unit, before: &[Unit]) -> Option<String> {
 pub(super) fn contradictions(settings: &Settings) -> Vec<Violation> {
     let limits = &settings.limits;
     let rate = &settings.rate_limit;
+    let listen = settings.server.listen;
     let rules = [
+        (
+            listen.port() != 0 && settings.admin.listen == Some(listen),
+            "admin.listen",
+            format!("{listen} is server.listen"),
+            "another address or port".to_owned(),
+        ),
         (
             limits.head_bytes < limits.target_bytes,
             "limits.head_bytes",
             format!("{} is less than limits.target_bytes", limits.head_bytes),
             format!("at least {}: the target is a part of the head", limits.target_bytes),
+        ),
+        (
+            settings.auth.key_file.is_some() && settings.auth.key_dir.is_some(),
+            "auth.key_dir",
+            "is set beside auth.key_file".to_owned(),
+            "one of them".to_owned(),
         ),
         (
             limits.batch_body_bytes < limits.body_bytes,
@@ -247,7 +281,7 @@ mod tests {
     #[test]
     fn every_setting_that_is_not_free_text_says_what_it_takes() {
         let free: Vec<_> = leaves(&all_set()).into_keys().filter(|key| allowed(key) == "text").collect();
-        assert_eq!(free, ["auth.key_file", "log.filter", "store.data_dir"]);
+        assert_eq!(free, ["auth.key_dir", "auth.key_file", "log.filter", "store.data_dir"]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub enum Origin {
     File {
         /// As given on the command line.
         path: PathBuf,
+        /// Of the key, from 1, where it is known.
+        line: Option<usize>,
     },
     /// A variable of a `.env` file; a name that ends in `_FILE` means that the
     /// value was read from the file it names.
@@ -43,7 +45,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File { path } => write!(f, "file {}", path.display()),
+            Self::File { path, line: None } => write!(f, "file {}", path.display()),
+            Self::File { path, line: Some(line) } => write!(f, "file {}, line {line}", path.display()),
             Self::DotEnv { path, variable } => write!(f, "file {}, {variable}", path.display()),
             Self::Environment { variable } => write!(f, "environment {variable}"),
             Self::Flag { name } => write!(f, "flag {name}"),

@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::entry::{Entry, Origin, join};
 use super::error::Problem;
+use super::lines;
 
 /// Bytes of a configuration, `.env` or secret file: protects the start from a
 /// path that names a device or a database.
@@ -48,7 +49,8 @@ fn parse(path: &Path) -> Result<Vec<Entry>, Problem> {
         None => Ok(Vec::new()),
         Some(Node::Leaf(_)) => Err(syntax("is not a mapping of sections".to_owned())),
         Some(Node::Members(members)) => {
-            let origin = Origin::File { path: path.to_owned() };
+            let lines = lines::of_keys(&text);
+            let origin = |key: &str| Origin::File { path: path.to_owned(), line: lines.get(key).copied() };
             let mut entries = Vec::new();
             flatten("", members, &origin, &mut entries);
             Ok(entries)
@@ -56,12 +58,15 @@ fn parse(path: &Path) -> Result<Vec<Entry>, Problem> {
     }
 }
 
-fn flatten(section: &str, members: Members, origin: &Origin, entries: &mut Vec<Entry>) {
+fn flatten(section: &str, members: Members, origin: &impl Fn(&str) -> Origin, entries: &mut Vec<Entry>) {
     for (name, node) in members.0 {
         let key = join(section, &name);
         match node {
             Node::Members(members) => flatten(&key, members, origin, entries),
-            Node::Leaf(value) => entries.push(Entry::new(key, value, origin.clone())),
+            Node::Leaf(value) => {
+                let origin = origin(&key);
+                entries.push(Entry::new(key, value, origin));
+            }
         }
     }
 }

@@ -55,6 +55,13 @@ impl Sources {
     }
 }
 
+impl Sources {
+    /// The files that are read, there or not.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.config_file.iter().chain(&self.dotenv).cloned().collect()
+    }
+}
+
 /// Settings that passed every check, and where each came from.
 #[derive(Clone, Debug)]
 pub struct Loaded {

@@ -11,6 +11,7 @@ mod choices;
 mod entry;
 mod error;
 mod file;
+mod lines;
 mod live;
 mod load;
 mod settings;
@@ -26,10 +27,10 @@ pub use check::{TOKEN_TTL_MAX_S, WORKERS_MAX};
 pub use choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel, UnknownChoice};
 pub use entry::Origin;
 pub use error::{ConfigError, Problem};
-pub use live::{Change, Live, LiveLimits};
+pub use live::{Change, Live, LiveAuth, LiveLimits, LiveLog, LiveMetrics};
 pub use load::{Loaded, Overrides, Row, Secrets, Sources, load};
 pub use settings::{
-    Auth, Ledger, Limits, Log, Metrics, RateLimit, Runtime, Server, Settings, Shutdown, Store,
+    Admin, Auth, Ledger, Limits, Log, Metrics, Otlp, RateLimit, Runtime, Server, Settings, Shutdown, Store,
 };
 pub use store_url::{BadStoreUrl, StoreUrl};
 pub use units::{Unit, Units};

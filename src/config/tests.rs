@@ -102,7 +102,7 @@ fn each_layer_wins_over_the_one_before() {
         |loaded: &Loaded| (loaded.settings.server.listen.port(), loaded.origin("server.listen").to_string());
     let bench = Bench::new().yaml("server:\n  listen: 127.0.0.1:1001\n");
     let yaml = bench.path("ringledger.yaml");
-    assert_eq!(listen(&bench.loaded()), (1001, format!("file {}", yaml.display())));
+    assert_eq!(listen(&bench.loaded()), (1001, format!("file {}, line 2", yaml.display())));
 
     let bench = bench.dotenv("RINGLEDGER__SERVER__LISTEN=127.0.0.1:1002\n");
     let dotenv = bench.path(".env");
@@ -255,7 +255,7 @@ fn the_table_has_every_setting_in_the_order_of_the_keys() {
     let table = Bench::new().env("RINGLEDGER__RUNTIME__WORKERS", "2").loaded().table(Secrets::Redacted);
     let keys: Vec<_> = table.iter().map(|row| row.key.as_str()).collect();
     assert!(keys.is_sorted());
-    assert_eq!(keys.len(), 48);
+    assert_eq!(keys.len(), 54);
     let value = |key: &str| {
         let row = table.iter().find(|row| row.key == key).unwrap();
         row.value.clone()

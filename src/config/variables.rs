@@ -85,7 +85,7 @@ fn parse_dotenv(path: &Path) -> Result<Vec<(String, String)>, Problem> {
             return Err(Problem::Unreadable {
                 path: path.to_owned(),
                 reason,
-                origin: Origin::File { path: path.to_owned() },
+                origin: Origin::File { path: path.to_owned(), line: None },
             });
         }
     };

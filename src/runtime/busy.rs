@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::ring;
+use super::{counters, ring};
 
 /// How a worker waits (`runtime.busy_poll`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub async fn busy_poll(engine: Engine, mode: BusyPoll) {
     match mode {
         BusyPoll::Off => {}
         BusyPoll::Always => loop {
-            turn(engine).await;
+            counted_turn(engine).await;
         },
         BusyPoll::Adaptive(window) => loop {
             turn_while_active(engine, window).await;
@@ -56,12 +56,9 @@ pub async fn busy_poll(engine: Engine, mode: BusyPoll) {
 }
 
 async fn turn_while_active(engine: Engine, window: Duration) {
-    let mut seen = ACTIVITY.get();
     let mut since = Instant::now();
     while since.elapsed() < window {
-        turn(engine).await;
-        if ACTIVITY.get() != seen {
-            seen = ACTIVITY.get();
+        if counted_turn(engine).await {
             since = Instant::now();
         }
     }
@@ -76,6 +73,15 @@ async fn activity_after(seen: u64) {
         Poll::Pending
     })
     .await;
+}
+
+/// A turn of busy polling; whether it found something to do.
+async fn counted_turn(engine: Engine) -> bool {
+    let seen = ACTIVITY.get();
+    turn(engine).await;
+    let found_something = ACTIVITY.get() != seen;
+    counters::turned(found_something);
+    found_something
 }
 
 /// One turn of the loop: what is queued is submitted, what has completed is known.

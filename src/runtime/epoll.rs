@@ -1,5 +1,6 @@
 //! The same listener and stream on tokio's own sockets, for hosts without `io_uring`. Knows nothing
 //! of HTTP beyond hyper's I/O traits.
+#![allow(unsafe_code)]
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -12,11 +13,12 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, Socket};
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::warn;
 
 use super::busy::note_activity;
+use super::counters;
 use super::listen::empty_queue;
 use super::net::{Kick, Listener, Stream, linger, peer_ended};
 
@@ -67,23 +69,37 @@ impl EpollStream {
     }
 }
 
+fn counted(polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    if let Poll::Ready(Ok(count)) = polled {
+        counters::sent(count);
+    }
+    polled
+}
+
 impl Read for EpollStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        cursor: ReadBufCursor<'_>,
+        mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut *self.io.borrow_mut()).poll_read(cx, cursor);
+        let mut io = self.io.borrow_mut();
+        // SAFETY: nothing is written to it but what is read from the socket.
+        let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
+        let polled = AsyncRead::poll_read(Pin::new(io.inner_mut()), cx, &mut buffer);
+        let count = buffer.filled().len();
         if polled.is_ready() {
             note_activity();
+            counters::received(count);
         }
+        // SAFETY: the read has filled so many bytes of its unfilled part.
+        unsafe { cursor.advance(count) };
         polled
     }
 }
 
 impl Write for EpollStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io.borrow_mut()).poll_write(cx, bytes)
+        counted(Pin::new(&mut *self.io.borrow_mut()).poll_write(cx, bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

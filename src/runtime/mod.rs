@@ -11,11 +11,12 @@
 //!   the same core always goes first, and one that steps in when that leaves them nothing.
 //! - **The posting lane** is a thread of the ledger; it needs nothing from here.
 //!
-//! `unsafe` lives in this directory only: in `sys`, in `ring::ops` and in the engine's probe.
+//! `unsafe` lives in this directory only: in `sys`, in `ring::ops`, in `epoll` and in the engine's probe.
 
 mod block_on;
 mod busy;
 pub mod cores;
+mod counters;
 mod engine;
 mod epoll;
 mod limits;
@@ -31,6 +32,7 @@ mod turns;
 
 pub use block_on::block_on;
 pub use busy::{BusyPoll, busy_poll};
+pub use counters::{Counters, Counts, counters};
 pub use engine::{Choice, Engine, EngineError, IoMode, RingSetup, choose};
 pub use epoll::{EpollKicker, EpollListener, EpollStream};
 pub use limits::{FileLimit, raise_file_limit};

@@ -124,7 +124,7 @@ async fn rest<S: Stream>(
     activity: &Activity,
     closing: &mut watch::Receiver<bool>,
 ) -> bool {
-    let idle_until = activity.rests_since() + Deadlines::of(&exchanges.limits).idle;
+    let idle_until = activity.rests_since() + Deadlines::of(&exchanges.live.get()).idle;
     tokio::select! {
         biased;
         outcome = stream.rest() => outcome.is_ok(),
@@ -147,8 +147,8 @@ where
     V::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     K: Kick,
 {
-    let deadlines = Deadlines::of(&exchanges.limits);
-    let mut timer = pin!(sleep_until(Instant::now() + deadlines.tick()));
+    let deadlines = || Deadlines::of(&exchanges.live.get());
+    let mut timer = pin!(sleep_until(Instant::now() + deadlines().tick()));
     let mut close_asked = pin!(async { closing.wait_for(|&close| close).await.map(drop) });
     let mut close_begun = false;
     let mut share = Share::new(&exchanges.turns, activity.begun());
@@ -179,6 +179,7 @@ where
                 return share.spend(activity.begun(), cx);
             }
             let peer_ended = activity.is_under_way() && kicker.peer_ended();
+            let deadlines = deadlines();
             match activity.look(&deadlines, peer_ended)? {
                 Next::LookAgain(at) => timer.as_mut().reset(at),
                 Next::Detach => {

@@ -7,10 +7,13 @@ mod batches;
 mod body;
 mod connection;
 mod head;
+mod live;
 mod parking;
 mod request;
+mod slow;
 mod worker;
 
 pub use connection::serve;
+pub use live::LiveSettings;
 pub use request::{Exchanges, ReplyBody};
 pub use worker::{Stage, Worker, WorkerError, chores};

@@ -27,15 +27,19 @@ pub use super::body::ReplyBody;
 use super::body::{Arriving, Making};
 use super::connection::{Sockets, UnderWay};
 use super::head::{self, Fields, KnownHost, REQUEST_ID};
+use super::live::LiveSettings;
 use super::parking::Parking;
+use super::slow::Slow;
 use super::worker::Stage;
 use crate::api::routes::{BodyRule, Upgrading};
 use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
-use crate::config::Limits;
+use crate::config::{Limits, LiveLimits};
 use crate::runtime::Turns;
 use crate::services::events::End;
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{CoreMetrics, Held};
+use crate::telemetry::otlp;
+use crate::telemetry::split::{self, Part, Split, spent};
 use crate::web::call::{Body, Call};
 use crate::web::negotiate;
 use crate::web::reply::{self, Reply};
@@ -80,8 +84,12 @@ struct Arrived {
 /// What the requests of one worker share.
 pub struct Exchanges {
     api: Api,
-    /// Bounds and deadlines.
+    /// Bounds.
     pub(super) limits: Limits,
+    /// Bounds of bodies and deadlines, which may change.
+    pub(super) live: Cell<LiveLimits>,
+    /// How long a request may take before its time is told in parts.
+    slow: Cell<Duration>,
     /// The access lines of this core.
     pub(super) access: AccessLines,
     /// What this core counts.
@@ -104,6 +112,8 @@ impl Exchanges {
             turns: Rc::clone(&api.services.turns),
             batches: Batches::new(&limits),
             api,
+            live: Cell::new(LiveLimits::from(&limits)),
+            slow: Cell::new(Duration::MAX),
             limits,
             access,
             metrics,
@@ -112,6 +122,16 @@ impl Exchanges {
             parking: Parking::default(),
             sockets: Sockets::default(),
         }
+    }
+
+    /// Goes over to other settings. Requests under way end by those that they have met.
+    pub(super) fn adopt(&self, settings: &LiveSettings) {
+        self.live.set(settings.limits);
+        self.slow.set(settings.slow);
+        self.access.set_sampling(settings.access);
+        self.api.metrics_public.set(settings.metrics_public);
+        self.api.services.tokens.adopt(&settings.keys);
+        self.api.services.tickets.adopt(&settings.keys);
     }
 
     /// Takes note of what the server is doing.
@@ -154,6 +174,7 @@ impl Exchanges {
         let (mut reply, ends_connection) = record.settle(outcome);
         let closes = ends_connection || self.closing.get();
         let now = Instant::now();
+        self.note_if_slow(&record, reply.status, now, &under_way, Split::default);
         let body = take_body(&mut reply, under_way, &id, now);
         let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, id, head.headers);
@@ -170,7 +191,7 @@ impl Exchanges {
                     let call = call(record.head, params, Bytes::new(), record.id);
                     contained(|| handler(&self.api, &call)).unwrap_or_else(Err)
                 })),
-                Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => None,
+                Endpoint::Always(_) | Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => None,
             },
         }
     }
@@ -184,7 +205,11 @@ impl Exchanges {
         let fields = Fields::of(&arrived.head.headers);
         let record = Record::new(&arrived.head, fields, &arrived.id, arrived.begin, arrived.route);
         // A span that nobody asked for would cost each request more than its handler.
-        let span = tracing::debug_span!("request", request_id = record.id, method = record.method());
+        let (trace_id, method) = (record.trace(), record.method());
+        let span = tracing::debug_span!("request", request_id = record.id, trace_id, method);
+        if let Some(parent) = record.fields.trace_parent {
+            otlp::adopt(&span, parent.as_bytes());
+        }
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
             let patience = match outcome {
@@ -193,13 +218,15 @@ impl Exchanges {
             };
             let (reply, ends_connection) = record.settle(outcome);
             if reply.status == StatusCode::SWITCHING_PROTOCOLS {
-                return (reply, false);
+                return (reply, false, split::so_far());
             }
             let closes = ends_connection || !self.may_go_on(&arrived.head, &mut arrived.body, patience).await;
-            (reply, closes)
+            tracing::debug!(status = reply.status.as_u16(), "the reply is made");
+            (reply, closes, split::so_far())
         };
-        let (mut reply, closes) = answering.instrument(span).await;
+        let (mut reply, closes, split) = split::of_request(answering).instrument(span).await;
         let now = Instant::now();
+        self.note_if_slow(&record, reply.status, now, &under_way, || split);
         let body = take_body(&mut reply, under_way, &arrived.id, now);
         let mut response = self.leave(&record, reply, body, closes, now);
         name(&mut response, arrived.id, arrived.head.headers);
@@ -221,14 +248,16 @@ impl Exchanges {
         let _in_flight = self.admit(route)?;
         let user = match route.endpoint {
             Endpoint::User(_) => Some(self.user(record)?),
-            Endpoint::Now(_) | Endpoint::Public(_) => None,
+            Endpoint::Now(_) | Endpoint::Always(_) | Endpoint::Public(_) => None,
             Endpoint::Socket(handler) => {
                 let call = call(head, params, Bytes::new(), record.id);
                 return self.upgrade(route, (head, body), handler(&self.api, call), under_way).await;
             }
         };
         check_accept(record, route)?;
+        let begin = Instant::now();
         let (body, place) = self.arrived(head, route, body).await?;
+        spent(Part::Body, begin.elapsed());
         let reply = self.handle(route, user, call(head, params, body, record.id)).await?;
         Ok(match place {
             Some(place) => place.kept_by(reply, under_way),
@@ -255,10 +284,10 @@ impl Exchanges {
     }
 
     /// A place among the requests under way, or the refusal of one that would wait with too many others. What
-    /// answers at once waits for nobody.
+    /// answers at once waits for nobody, and who watches over the server must see that it is busy.
     fn admit(&self, route: &Route) -> Result<Option<Held<'_>>, AppError> {
         match route.endpoint {
-            Endpoint::Now(_) => Ok(None),
+            Endpoint::Now(_) | Endpoint::Always(_) => Ok(None),
             Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => {
                 let in_flight = usize::try_from(self.metrics.in_flight()).unwrap_or(usize::MAX);
                 if in_flight >= self.limits.in_flight_per_core {
@@ -272,6 +301,7 @@ impl Exchanges {
     /// Who calls, if not too often.
     fn user(&self, record: &Record<'_>) -> Result<AuthUser, AppError> {
         let user = AuthUser::from_headers(&record.head.headers, &self.api.services.tokens)?;
+        spent(Part::Auth, record.begin.elapsed());
         let Some(standing) = self.api.rate_limiter.admit(user.actor().id, record.begin) else {
             return Ok(user);
         };
@@ -308,10 +338,10 @@ impl Exchanges {
         let bound_bytes = match route.body {
             BodyRule::None => return Ok(Bytes::new()),
             BodyRule::OptionalJson if body.has_ended() => return Ok(Bytes::new()),
-            BodyRule::Json | BodyRule::OptionalJson => self.limits.body_bytes,
-            BodyRule::BatchJson => self.limits.batch_body_bytes,
+            BodyRule::Json | BodyRule::OptionalJson => self.live.get().body_bytes,
+            BodyRule::BatchJson => self.live.get().batch_body_bytes,
         };
-        let patience = Duration::from_millis(self.limits.body_timeout_ms);
+        let patience = Duration::from_millis(self.live.get().body_timeout_ms);
         if is_plain_json(&head.headers) {
             return body.collect(bound_bytes, patience, arrival).await;
         }
@@ -331,7 +361,7 @@ impl Exchanges {
             (Endpoint::Now(handler), _) => {
                 return contained(|| handler(&self.api, &call)).unwrap_or_else(Err);
             }
-            (Endpoint::Public(handler), _) => handler(&self.api, call),
+            (Endpoint::Always(handler) | Endpoint::Public(handler), _) => handler(&self.api, call),
             (Endpoint::User(handler), Some(user)) => handler(&self.api, user, call),
             (Endpoint::User(_) | Endpoint::Socket(_), _) => {
                 return Err(AppError::Unauthenticated { presented: false });
@@ -351,8 +381,8 @@ impl Exchanges {
             contained(|| handler.as_mut().poll(cx)).unwrap_or_else(|error| Poll::Ready(Err(error)))
         });
         let deadline = Duration::from_millis(match route.body {
-            BodyRule::BatchJson => self.limits.batch_timeout_ms,
-            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.limits.request_timeout_ms,
+            BodyRule::BatchJson => self.live.get().batch_timeout_ms,
+            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.live.get().request_timeout_ms,
         });
         tokio::time::timeout(deadline, guarded).await.unwrap_or(Err(AppError::DeadlinePassed))
     }
@@ -386,7 +416,22 @@ impl Exchanges {
     /// Whether the connection can carry another request after this reply.
     async fn may_go_on(&self, head: &Parts, body: &mut Arriving, patience: Duration) -> bool {
         let expects = head.headers.contains_key(EXPECT);
-        body.discard(self.limits.body_bytes, expects, patience).await && !self.closing.get()
+        body.discard(self.live.get().body_bytes, expects, patience).await && !self.closing.get()
+    }
+
+    /// Has the parts of a slow request's time told once its reply has left.
+    fn note_if_slow(
+        &self,
+        record: &Record<'_>,
+        status: StatusCode,
+        now: Instant,
+        under_way: &UnderWay,
+        split: impl FnOnce() -> Split,
+    ) {
+        let duration = now - record.begin;
+        if duration >= self.slow.get() {
+            under_way.is_slow(Slow::of(&record.line(status, duration, now), split()));
+        }
     }
 
     /// Counts a request that is answered, writes its access line, and makes the response, all but its id.

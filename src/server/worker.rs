@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,13 +15,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection;
+use super::live::LiveSettings;
 use super::request::Exchanges;
 use crate::api::Api;
 use crate::config::Limits;
 use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, BusyPoll, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
 use crate::telemetry::access::AccessLines;
-use crate::telemetry::metrics::CoreMetrics;
+use crate::telemetry::metrics::{AskTurning, CoreMetrics, Turning};
 
 /// How long a draining worker serves connections that rest, before it closes them. A client that has just read
 /// a reply may be sending its next request; it gets an answer and `Connection: close` with it.
@@ -45,6 +47,8 @@ pub enum Stage {
 pub struct Worker {
     /// Its number, from 0.
     pub index: usize,
+    /// What its thread is called.
+    pub name: String,
     /// The core it is pinned to, if the system named any.
     pub core: Option<CoreId>,
     /// What carries its sockets.
@@ -61,6 +65,8 @@ pub struct Worker {
     pub metrics: CoreMetrics,
     /// Makes what it answers with, on its own thread.
     pub api: Box<dyn FnOnce() -> Api + Send>,
+    /// What may change meanwhile, as it is and as it becomes.
+    pub live: watch::Receiver<Arc<LiveSettings>>,
     /// What the server is doing.
     pub stage: watch::Receiver<Stage>,
     /// How long accepting rests when descriptors or memory are short, so that it does not spin.
@@ -98,7 +104,7 @@ impl Worker {
     /// Starts the worker's thread.
     pub fn start(self) -> io::Result<JoinHandle<Result<(), WorkerError>>> {
         let ended = TellsEnd(self.ended.clone(), self.index);
-        std::thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || {
+        std::thread::Builder::new().name(self.name.clone()).spawn(move || {
             let _ended = ended;
             self.run()
         })
@@ -118,7 +124,10 @@ impl Worker {
 
     async fn serve<L: Listener>(self) -> Result<(), WorkerError> {
         let mut listener = L::from_std(self.listener).map_err(WorkerError::Listener)?;
+        self.metrics.settle(turning());
+        let mut live = self.live;
         let exchanges = Rc::new(Exchanges::new((self.api)(), self.limits, self.access, self.metrics));
+        exchanges.adopt(&live.borrow_and_update());
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
@@ -130,6 +139,7 @@ impl Worker {
                     }
                 }
                 Some(ended) = connections.tasks.join_next() => report(ended),
+                Ok(()) = live.changed() => exchanges.adopt(&live.borrow_and_update()),
                 _ = stage.changed() => {
                     let now = *stage.borrow_and_update();
                     connections.exchanges.enter(now);
@@ -146,6 +156,26 @@ impl Worker {
         chores.shutdown().await;
         Ok(())
     }
+}
+
+/// How the loop of this thread turns, for whoever asks. Must be called inside [`runtime::block_on`].
+fn turning() -> AskTurning {
+    /// Of a runtime with one thread.
+    const ONLY: usize = 0;
+    let (tasks, counters) = (tokio::runtime::Handle::current().metrics(), runtime::counters());
+    Box::new(move || {
+        let counts = counters.read();
+        Turning {
+            wakeups: tasks.worker_park_count(ONLY),
+            busy: tasks.worker_total_busy_duration(ONLY),
+            completed: counts.completed,
+            busy_turns: counts.busy_turns,
+            idle_turns: counts.idle_turns,
+            received_bytes: counts.received_bytes,
+            sent_bytes: counts.sent_bytes,
+            in_flight: counts.submitted.saturating_sub(counts.completed),
+        }
+    })
 }
 
 /// What a worker does beside its connections, for as long as it lives. Must be called where tasks of one thread

@@ -37,6 +37,7 @@ use super::{ServiceError, Services};
 use crate::models::{AccountId, Actor, Event, Role, Timestamp, Transfer, TransferId, UserId};
 use crate::runtime::Turns;
 use crate::store::{Reader, StoreError};
+use crate::telemetry::metrics::here;
 
 /// Readers that are woken in one turn of the core's loop. Protects its requests: some 0.3 ms of sends lie between two
 /// looks at the sockets.
@@ -219,6 +220,7 @@ impl Events {
             self.serve().await;
             self.pages.clear();
             self.commits.want(false);
+            here::events_given(0, self.hub.live().seq);
         }
     }
 
@@ -268,7 +270,9 @@ impl Events {
     /// Reads on and gives it to the readers. Returns who is to be woken, and whether there may be more.
     async fn give_page(&self) -> Result<(Vec<Waker>, bool), StoreError> {
         let (page, is_end) = self.read(self.hub.live().seq, self.hub.asks_for_owners()).await?;
-        Ok((self.hub.give(&page, self.encode), !is_end))
+        let woken = self.hub.give(&page, self.encode);
+        here::events_given(self.hub.count(), self.hub.live().seq);
+        Ok((woken, !is_end))
     }
 
     /// Reads the next events behind a place, to the end of its page at most; and whether that was the end of the log.

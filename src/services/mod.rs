@@ -16,16 +16,17 @@ pub mod transfers;
 pub mod users;
 
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 pub use events::Events;
 pub use posting::{LaneError, PostingLane};
 pub use statements::Statements;
-pub use tokens::{SigningKey, Tickets, Tokens};
+pub use tokens::{Keyring, SigningKey, Tickets, Tokens};
 
 use crate::models::{Actor, Timestamp, UserId};
 use crate::runtime::{CpuPool, PoolError, Turns};
 use crate::store::{Reader, StoreError};
+use crate::telemetry::split::{Part, spent};
 
 /// What one core serves requests with.
 pub struct Services {
@@ -93,6 +94,20 @@ pub enum ServiceError {
     /// A library failed where it must not.
     #[error("{0}")]
     Internal(String),
+}
+
+impl Services {
+    /// Runs a job on the CPU pool, on behalf of a request.
+    pub async fn compute<T, F>(&self, job: F) -> Result<T, PoolError>
+    where
+        T: Send + 'static,
+        F: Fn() -> T + Send + Sync + 'static,
+    {
+        let begin = Instant::now();
+        let outcome = self.pool.run(job).await;
+        spent(Part::Cpu, begin.elapsed());
+        outcome
+    }
 }
 
 /// The wall clock's time.

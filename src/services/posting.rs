@@ -5,22 +5,30 @@
 //! waits for nobody and a crowd shares one sync. Knows nothing of HTTP.
 
 mod delivery;
+mod results;
+mod round;
 mod sweep;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, Span};
 
 use self::delivery::{Delivery, Outbox};
-use self::sweep::Sweep;
+pub use self::results::RESULTS;
+pub use self::round::Round;
+use self::round::{Log, Observe, Times};
+use self::sweep::{Expired, Sweep};
 use super::events::Commits;
 use super::now;
 use crate::models::Head;
 use crate::models::posting::{Command, Outcome};
 use crate::store::{StoreError, Writer};
+use crate::telemetry::split::{Part, spent};
 
 /// A handle to the lane. A clone belongs to the same core; [`PostingLane::for_core`] makes one for another.
 #[derive(Debug, Clone)]
@@ -47,6 +55,9 @@ struct Job {
     command: Command,
     waiter: Waiter,
     core: u32,
+    submitted: Instant,
+    /// Of the request that asks; disabled unless requests are logged so closely.
+    span: Span,
     /// Its share of what batches may wait at once; given back when it is taken.
     _share: Option<Share>,
 }
@@ -104,24 +115,30 @@ impl PostingLane {
         queue_commands: usize,
         batch_commands: usize,
     ) -> std::io::Result<(Self, LaneThread)> {
-        Self::start_telling(writer, queue_commands, batch_commands, Commits::default())
+        Self::start_telling(writer, queue_commands, batch_commands, Commits::default(), |_| ())
     }
 
-    /// The same; `commits` tells those who wait for what is committed.
+    /// The same; `commits` tells those who wait for what is committed, `observe` is told of each batch on the lane's
+    /// thread, just before its callers are.
     pub fn start_telling(
         writer: Writer,
         queue_commands: usize,
         batch_commands: usize,
         commits: Commits,
+        observe: impl FnMut(&Round<'_>) + Send + 'static,
     ) -> std::io::Result<(Self, LaneThread)> {
         let (queue, jobs) = mpsc::channel(queue_commands);
         let (checks, asked) = mpsc::channel(CHECKS);
         let (alive, ended) = oneshot::channel();
         // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut lane = Lane { writer, batches: 0, observe: Box::new(observe) };
         let thread = std::thread::Builder::new().name("posting-lane".into()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive;
-            runtime.block_on(run(writer, jobs, asked, batch_commands, &commits))
+            runtime.block_on(async {
+                lane.run(jobs, asked, batch_commands, &commits).await;
+                lane.writer.close()
+            })
         })?;
         let (batched, cores) = (Arc::default(), Arc::new(AtomicU32::new(1)));
         Ok((Self { queue, checks, batched, core: 0, cores }, LaneThread { thread, ended }))
@@ -142,9 +159,15 @@ impl PostingLane {
             Command::Batch(batch) => Some(Share::take(&self.batched, batch.items.len())?),
             _ => None,
         };
-        let job = Job { command, waiter, core: self.core, _share: share };
+        let (submitted, span) = (Instant::now(), tracing::debug_span!("posting"));
+        let job = Job { command, waiter, core: self.core, submitted, span, _share: share };
         self.queue.try_send(job).map_err(|error| refused(&error))?;
-        answer.await.map_or(Err(LaneError::Ended), Delivery::open)
+        let Ok(delivery) = answer.await else { return Err(LaneError::Ended) };
+        let (told, times) = delivery.open();
+        spent(Part::Queue, times.waited);
+        spent(Part::Lane, submitted.elapsed().saturating_sub(times.waited));
+        spent(Part::Store, times.commit);
+        told
     }
 
     /// Runs a real query on the lane's connection, behind the commit under way: the end of the log.
@@ -176,38 +199,80 @@ impl LaneThread {
     }
 }
 
-async fn run(
-    mut writer: Writer,
-    mut jobs: mpsc::Receiver<Job>,
-    mut checks: mpsc::Receiver<Check>,
-    batch_commands: usize,
-    commits: &Commits,
-) -> Result<(), StoreError> {
-    let mut waiting = VecDeque::new();
-    let mut sweep = Sweep::default();
-    loop {
-        if waiting.is_empty() {
-            tokio::select! {
-                biased;
-                count = receive(&mut jobs, &mut waiting, batch_commands) => if count == 0 {
-                    return writer.close();
-                },
-                Some(check) = checks.recv() => answer(&mut writer, check).await,
-                () = tokio::time::sleep_until(sweep.due()) => {}
+/// What the lane's thread owns.
+struct Lane {
+    writer: Writer,
+    /// Batches so far.
+    batches: u64,
+    observe: Observe,
+}
+
+impl Lane {
+    /// Decides and stores what comes, until nobody is left who could send more.
+    async fn run(
+        &mut self,
+        mut jobs: mpsc::Receiver<Job>,
+        mut checks: mpsc::Receiver<Check>,
+        batch_commands: usize,
+        commits: &Commits,
+    ) {
+        let mut waiting = VecDeque::new();
+        let mut sweep = Sweep::default();
+        loop {
+            if waiting.is_empty() {
+                tokio::select! {
+                    biased;
+                    count = receive(&mut jobs, &mut waiting, batch_commands) => if count == 0 {
+                        return;
+                    },
+                    Some(check) = checks.recv() => answer(&mut self.writer, check).await,
+                    () = tokio::time::sleep_until(sweep.due()) => {}
+                }
+            }
+            // Not behind the batches that wait: a busy lane is no broken one.
+            while let Ok(check) = checks.try_recv() {
+                answer(&mut self.writer, check).await;
+            }
+            let batch = Batch::take(&mut waiting, batch_commands, self.batches + 1);
+            if !batch.commands.is_empty() {
+                self.batches += 1;
+                self.post(batch).await;
+                commits.announce();
+            }
+            if let Some(expired) = sweep.run_if_due(&mut self.writer).await {
+                self.observe_sweep(&expired);
+                commits.announce();
             }
         }
-        // Not behind the batches that wait: a busy lane is no broken one.
-        while let Ok(check) = checks.try_recv() {
-            answer(&mut writer, check).await;
-        }
-        let batch = Batch::take(&mut waiting, batch_commands);
-        if !batch.commands.is_empty() {
-            post(&mut writer, &batch.commands, batch.waiters).await;
-            commits.announce();
-        }
-        if sweep.run_if_due(&mut writer).await {
-            commits.announce();
-        }
+    }
+
+    async fn post(&mut self, batch: Batch) {
+        let Batch { commands, waiters, log } = batch;
+        let begin = Instant::now();
+        let stored = self.writer.commit(&commands, &now).instrument(log.commit_span()).await;
+        let commit = begin.elapsed();
+        let outcomes = stored.map_err(|error| told("a batch was not stored", &error));
+        let round = Round {
+            waits: log.waits(),
+            commit,
+            outcomes: outcomes.as_deref().map_err(|error| *error),
+            last_seq: self.writer.last_seq(),
+        };
+        log.told(&round);
+        (self.observe)(&round);
+        let times = log.waits().iter().map(|&waited| Times { waited, commit });
+        deliver(waiters, outcomes, times);
+    }
+
+    /// Holds that were let go are results too, which nobody waited for.
+    fn observe_sweep(&mut self, expired: &Expired) {
+        let outcomes = [Outcome::Expired(expired.holds)];
+        (self.observe)(&Round {
+            waits: &[],
+            commit: expired.commit,
+            outcomes: Ok(&outcomes),
+            last_seq: self.writer.last_seq(),
+        });
     }
 }
 
@@ -234,12 +299,14 @@ async fn receive(jobs: &mut mpsc::Receiver<Job>, waiting: &mut VecDeque<Job>, li
 struct Batch {
     commands: Vec<Command>,
     waiters: Vec<(Waiter, u32)>,
+    log: Log,
 }
 
 impl Batch {
     /// Takes from what waits until the commands weigh `limit`, and at least one.
-    fn take(waiting: &mut VecDeque<Job>, limit: usize) -> Self {
-        let mut batch = Self::default();
+    fn take(waiting: &mut VecDeque<Job>, limit: usize, number: u64) -> Self {
+        let mut batch = Self { log: Log::of(number), ..Self::default() };
+        let now = Instant::now();
         let mut weight = 0;
         // Whoever has gone was told that nothing is known to be applied: so be it.
         waiting.retain(|job| !job.waiter.is_closed());
@@ -250,6 +317,7 @@ impl Batch {
                 break;
             }
             weight = heavier;
+            batch.log.takes(&job, now);
             batch.commands.push(job.command);
             batch.waiters.push((job.waiter, job.core));
         }
@@ -257,19 +325,22 @@ impl Batch {
     }
 }
 
-async fn post(writer: &mut Writer, commands: &[Command], waiters: Vec<(Waiter, u32)>) {
-    let outcomes =
-        writer.commit(commands, &now).await.map_err(|error| told("a batch was not stored", &error));
+/// Tells all who wait what became of their commands.
+fn deliver(
+    waiters: Vec<(Waiter, u32)>,
+    outcomes: Result<Vec<Outcome>, LaneError>,
+    times: impl Iterator<Item = Times>,
+) {
     let mut outbox = Outbox::default();
     match outcomes {
         Ok(outcomes) => {
-            for ((waiter, core), outcome) in waiters.into_iter().zip(outcomes) {
-                outbox.add(core, waiter, Ok(outcome));
+            for (((waiter, core), outcome), times) in waiters.into_iter().zip(outcomes).zip(times) {
+                outbox.add(core, waiter, (Ok(outcome), times));
             }
         }
         Err(error) => {
-            for (waiter, core) in waiters {
-                outbox.add(core, waiter, Err(error));
+            for ((waiter, core), times) in waiters.into_iter().zip(times) {
+                outbox.add(core, waiter, (Err(error), times));
             }
         }
     }

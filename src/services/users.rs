@@ -62,7 +62,7 @@ pub fn authenticate(found: Option<&Credentials>, password: &Password) -> Option<
 impl Services {
     /// Makes a user who may log in.
     pub async fn register(&self, username: Username, password: Password) -> Result<User, ServiceError> {
-        let password_hash = self.pool.run(move || hash_password(&password)).await??;
+        let password_hash = self.compute(move || hash_password(&password)).await??;
         let command = register_command(username, Role::User, password_hash);
         match self.lane.submit(command).await? {
             Outcome::Registered(user) => Ok(user),
@@ -74,7 +74,7 @@ impl Services {
     /// The user with this name and password. Wrong name and wrong password take equal work.
     pub async fn log_in(&self, username: &str, password: Password) -> Result<User, ServiceError> {
         let found = self.reader.credentials(username).await?;
-        let user = self.pool.run(move || authenticate(found.as_ref(), &password)).await?;
+        let user = self.compute(move || authenticate(found.as_ref(), &password)).await?;
         user.ok_or(ServiceError::WrongCredentials)
     }
 

@@ -12,18 +12,18 @@ pub mod import;
 mod keys;
 pub mod migrations;
 pub mod postgres;
+mod reader;
 pub mod sqlite;
 pub mod statements;
 
 use std::path::PathBuf;
 
 use self::audit::AuditSource;
+pub use self::reader::Reader;
 
-use crate::models::posting::{Command, Entry, Outcome};
+use crate::models::posting::{Command, Outcome};
 use crate::models::transfer::Reference;
-use crate::models::{
-    Account, AccountId, Head, IdempotencyKey, Timestamp, Transfer, TransferId, TransferStatus, User, UserId,
-};
+use crate::models::{AccountId, Head, IdempotencyKey, Timestamp, Transfer, TransferStatus, User, UserId};
 
 /// Why the store did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -95,15 +95,6 @@ pub enum Writer {
     Sqlite(sqlite::Writer),
     /// Postgres.
     Postgres(postgres::Writer),
-}
-
-/// What one core reads through.
-#[derive(Debug)]
-pub enum Reader {
-    /// SQLite.
-    Sqlite(sqlite::Reader),
-    /// Postgres.
-    Postgres(postgres::Reader),
 }
 
 /// A user's row as a login needs it.
@@ -243,12 +234,13 @@ impl Store {
         }
     }
 
-    /// Lets a signing key, known by its fingerprint, sign tokens of this ledger if it is the first one that asks, or
-    /// says whether it is among those that may. A store of one server takes every key.
-    pub fn accept_signing_key(&self, fingerprint: [u8; 32]) -> Result<bool, StoreError> {
+    /// Lets signing keys, known by their fingerprints, sign tokens of this ledger if they are the first that ask or one of
+    /// them may already: who has that one may bring others. Says whether they may now. A store of one server takes every
+    /// key.
+    pub fn accept_signing_keys(&self, fingerprints: &[[u8; 32]]) -> Result<bool, StoreError> {
         match self {
             Self::Sqlite(_) => Ok(true),
-            Self::Postgres(database) => database.accept_signing_key(fingerprint),
+            Self::Postgres(database) => database.accept_signing_keys(fingerprints),
         }
     }
 
@@ -278,6 +270,14 @@ impl Writer {
         }
     }
 
+    /// The `seq` of the last event when the last batch was stored; 0 where that is not known.
+    pub fn last_seq(&self) -> u64 {
+        match self {
+            Self::Sqlite(writer) => writer.last_seq(),
+            Self::Postgres(writer) => writer.last_seq(),
+        }
+    }
+
     /// Runs a real query: the end of the log.
     pub async fn head(&mut self) -> Result<Head, StoreError> {
         match self {
@@ -300,95 +300,6 @@ impl Writer {
         match self {
             Self::Sqlite(writer) => writer.close(),
             Self::Postgres(_) => Ok(()),
-        }
-    }
-}
-
-impl Reader {
-    /// Runs a real query: the end of the log.
-    pub async fn head(&self) -> Result<Head, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.head(),
-            Self::Postgres(reader) => reader.head().await,
-        }
-    }
-
-    /// A user by id.
-    pub async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.user(id),
-            Self::Postgres(reader) => reader.user(id).await,
-        }
-    }
-
-    /// A user by name, whatever its case.
-    pub async fn credentials(&self, username: &str) -> Result<Option<Credentials>, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.credentials(username),
-            Self::Postgres(reader) => reader.credentials(username).await,
-        }
-    }
-
-    /// An account by id.
-    pub async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.account(id),
-            Self::Postgres(reader) => reader.account(id).await,
-        }
-    }
-
-    /// A stretch of accounts.
-    pub async fn accounts(&self, query: AccountQuery) -> Result<Vec<Account>, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.accounts(query),
-            Self::Postgres(reader) => reader.accounts(query).await,
-        }
-    }
-
-    /// A stretch of an account's entries.
-    pub async fn entries(&self, query: EntryQuery) -> Result<Vec<Entry>, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.entries(query),
-            Self::Postgres(reader) => reader.entries(query).await,
-        }
-    }
-
-    /// An account's last entry at or before a time, or of all; never from a replica that lags behind.
-    pub async fn last_entry(
-        &self,
-        account_id: AccountId,
-        until: Option<Timestamp>,
-    ) -> Result<Option<Entry>, StoreError> {
-        let to = until.and_then(Timestamp::next);
-        let query = EntryQuery { account_id, before_seq: None, from: None, to, limit: 1 };
-        let mut found = match self {
-            Self::Sqlite(reader) => reader.entries(query),
-            Self::Postgres(reader) => reader.entries_of_primary(query).await,
-        }?;
-        Ok(found.pop())
-    }
-
-    /// A transfer by id.
-    pub async fn transfer(&self, id: TransferId) -> Result<Option<Transfer>, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.transfer(id),
-            Self::Postgres(reader) => reader.transfer(id).await,
-        }
-    }
-
-    /// A stretch of transfers.
-    pub async fn transfers(&self, query: TransferQuery<'_>) -> Result<Stretch, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.transfers(query),
-            Self::Postgres(reader) => reader.transfers(query).await,
-        }
-    }
-
-    /// The `seq` from which on transfers were made at or after a time.
-    pub async fn first_transfer_at(&self, time: Timestamp) -> Result<u64, StoreError> {
-        match self {
-            Self::Sqlite(reader) => reader.first_transfer_at(time),
-            Self::Postgres(reader) => reader.first_transfer_at(time).await,
         }
     }
 }

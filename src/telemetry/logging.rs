@@ -9,11 +9,12 @@ use std::sync::Arc;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::access::{AccessLines, Admission, Sampling, Style};
 use super::log_writer::{self, DroppedLines, LineWriter, LogQueue, WriterThread};
+use super::otlp::{Collector, OtlpError};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +47,13 @@ pub enum LoggingError {
     /// The directives cannot be read.
     #[error(transparent)]
     Directives(#[from] ParseError),
+    /// Spans cannot be sent to the collector.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
     /// The system gives no thread for the writer.
     #[error("cannot start the thread that writes the log: {0}")]
     Thread(#[from] io::Error),
 }
-
-/// The subscriber below the layer that writes lines.
-type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
 
 /// Writes out what is queued when it is dropped, and changes the filter while it lives.
 #[derive(Debug)]
@@ -62,12 +63,19 @@ pub struct Logging {
     access: Arc<Admission>,
     queue: Arc<LogQueue>,
     _writer: WriterThread,
+    #[cfg(feature = "otlp")]
+    _exporter: Option<super::otlp::Exporter>,
 }
 
-/// Starts logging for the process. `directives` is a level or a list as `EnvFilter` reads it. The thread that writes
-/// calls `settle_in` first: it may give itself a priority.
-pub fn start(format: Format, directives: &str, settle_in: fn()) -> Result<Logging, LoggingError> {
-    start_to(io::stderr(), format, directives, settle_in)
+/// Starts logging for the process. `directives` is a level or a list as `EnvFilter` reads it. Spans go to `collector` too,
+/// if there is one. The thread that writes calls `settle_in` first: it may give itself a priority.
+pub fn start(
+    format: Format,
+    directives: &str,
+    collector: Option<&Collector>,
+    settle_in: fn(),
+) -> Result<Logging, LoggingError> {
+    start_to(io::stderr(), format, directives, collector, settle_in)
 }
 
 /// As [`start`], but lines go to `sink`.
@@ -75,9 +83,10 @@ pub fn start_to(
     sink: impl Write + Send + 'static,
     format: Format,
     directives: &str,
+    collector: Option<&Collector>,
     settle_in: fn(),
 ) -> Result<Logging, LoggingError> {
-    let (subscriber, logging) = build(format.style(), directives, sink, settle_in)?;
+    let (subscriber, logging) = build(format.style(), directives, collector, sink, settle_in)?;
     // Not by `init`, which also takes in what libraries write by the `log` crate: at debug level that of Postgres tells
     // the parameters of statements, hashes of passwords among them.
     tracing::subscriber::set_global_default(subscriber).expect("the process starts its log once");
@@ -89,21 +98,62 @@ pub fn start_to(
 fn build(
     style: Style,
     directives: &str,
+    collector: Option<&Collector>,
     sink: impl Write + Send + 'static,
     settle_in: fn(),
 ) -> Result<(impl Subscriber + Send + Sync, Logging), LoggingError> {
     let (filter, handle) = reload::Layer::new(parse(directives)?);
     let (queue, writer) = log_writer::start(sink, settle_in)?;
-    let subscriber =
-        tracing_subscriber::registry().with(filter).with(lines(style, LineWriter(Arc::clone(&queue))));
-    Ok((subscriber, Logging { filter: handle, style, access: Arc::default(), queue, _writer: writer }))
+    let lines = lines(style, LineWriter(Arc::clone(&queue)));
+    #[cfg(feature = "otlp")]
+    let (layers, exporter) = with_collector(lines, filter, collector)?;
+    #[cfg(not(feature = "otlp"))]
+    let layers = {
+        debug_assert_eq!(collector, None, "the settings allow none");
+        lines.with_filter(filter)
+    };
+    let subscriber = tracing_subscriber::registry().with(layers);
+    let logging = Logging {
+        filter: handle,
+        style,
+        access: Arc::default(),
+        queue,
+        _writer: writer,
+        #[cfg(feature = "otlp")]
+        _exporter: exporter,
+    };
+    Ok((subscriber, logging))
 }
 
-fn lines(style: Style, writer: LineWriter) -> Box<dyn Layer<Filtered> + Send + Sync> {
+/// What is done with lines and spans, and by whom.
+#[cfg(feature = "otlp")]
+type Exporting = (Vec<Box<dyn Layer<Registry> + Send + Sync>>, Option<super::otlp::Exporter>);
+
+/// Lines obey the filter, spans for the collector do not.
+#[cfg(feature = "otlp")]
+fn with_collector(
+    lines: Box<dyn Layer<Registry> + Send + Sync>,
+    filter: reload::Layer<EnvFilter, Registry>,
+    collector: Option<&Collector>,
+) -> Result<Exporting, LoggingError> {
+    let mut layers = vec![lines.with_filter(filter).boxed()];
+    let mut exporter = None;
+    if let Some(collector) = collector {
+        let (spans, sends) = super::otlp::layer(collector)?;
+        layers.push(spans);
+        exporter = Some(sends);
+    }
+    Ok((layers, exporter))
+}
+
+fn lines(style: Style, writer: LineWriter) -> Box<dyn Layer<Registry> + Send + Sync> {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match style {
         Style::Human { color } => layer.with_ansi(color).boxed(),
-        Style::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        Style::Json => {
+            // All spans of a line, so that what is far below a request names it too.
+            layer.json().flatten_event(true).with_current_span(false).with_span_list(true).boxed()
+        }
     }
 }
 
@@ -150,7 +200,7 @@ mod tests {
     fn a_new_filter_reaches_access_lines_that_are_already_in_use() {
         const ACCESS_ONLY: &str = "off,ringledger::access=info";
         let (sink, written) = mpsc::channel();
-        let (subscriber, logging) = build(Style::Json, "info", Written(sink), || ()).unwrap();
+        let (subscriber, logging) = build(Style::Json, "info", None, Written(sink), || ()).unwrap();
         let lines = logging.access_lines(0, Sampling::All);
         let duration = Duration::from_micros(1);
         let line = Line {

@@ -8,6 +8,8 @@ pub mod ids;
 mod log_writer;
 pub mod logging;
 pub mod metrics;
+pub mod otlp;
 pub mod request_id;
+pub mod split;
 
 pub use log_writer::DroppedLines;

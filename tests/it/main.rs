@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accounts;
+mod admin;
 mod batches;
 mod commands;
 mod crash;
@@ -12,11 +13,15 @@ mod drain;
 mod errors;
 mod events;
 mod export;
+mod following;
 mod histories;
 mod holds;
 mod idempotency;
 mod layers;
+mod live;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod postgres;
 mod rate_limit;
 mod raw;
@@ -31,3 +36,4 @@ mod support;
 mod transfers;
 mod users;
 mod verify;
+mod watching;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::books::Books;
+use crate::support::books::{Books, FUNDS, Order};
 use crate::support::raw::{Connection, Reply, Request};
 use crate::support::{Scrape, Server, add_user, on_both_engines, run, wait_until};
 
@@ -19,6 +19,11 @@ on_both_engines!(
     openmetrics_is_sent_to_those_who_ask,
     prometheus_gets_openmetrics,
     metrics_that_are_not_public_are_for_operators,
+    metrics_that_are_off_are_not_there,
+    the_lane_and_the_store_are_measured,
+    refusals_are_counted,
+    what_a_core_does_is_measured,
+    a_scrape_is_never_refused_for_load,
 );
 
 /// A server of one worker, so that every number is of core 0.
@@ -149,7 +154,9 @@ fn the_process_is_measured(engine: &str) {
     assert_eq!(scrape.sum("process_open_fds", &[]), server.process().open_files() as u64);
     let (said, seen) = (scrape.sum("process_resident_memory_bytes", &[]), server.process().resident_bytes());
     assert!(said.abs_diff(seen) < seen / 4, "{said} and {seen} bytes");
-    assert_eq!(scrape.samples("build_info", &[("version", env!("CARGO_PKG_VERSION"))]), [1]);
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", "unknown"), ("features", "")];
+    assert_eq!(scrape.samples("build_info", &build), [1]);
+    assert_eq!(scrape.sum("process_max_fds", &[]), server.process().file_limits().0);
 }
 
 fn content_type(reply: &Reply) -> &str {
@@ -197,4 +204,112 @@ fn metrics_that_are_not_public_are_for_operators(engine: &str) {
     assert_eq!((user.status, user.problem_code().as_str()), (403, "forbidden"));
     let operator = connection.call(Request::get("/metrics").bearer(&server.operator_token()).bytes());
     assert_eq!(operator.status, 200, "{operator:?}");
+}
+
+fn metrics_that_are_off_are_not_there(engine: &str) {
+    let server = Server::start_set(&["--io", engine], &[("metrics.enabled", "false")]);
+    let reply = Connection::open(server.address()).call(Request::get("/metrics").bytes());
+    assert_eq!((reply.status, reply.problem_code().as_str()), (404, "not_found"));
+}
+
+fn the_lane_and_the_store_are_measured(engine: &str) {
+    let server = server_on(engine);
+    // Three accounts are opened, and two of them are funded.
+    let books = Books::open(&server, 2);
+    let mut connection = Connection::open(server.address());
+    let order = |key: &str, amount| Order { key: key.into(), debit: 0, credit: 1, amount };
+    for (order, status) in [
+        (order("a", 1), 201),
+        (order("a", 1), 201),
+        (order("b", FUNDS + 1), 422),
+        (Order { credit: 0, ..order("c", 1) }, 422),
+    ] {
+        assert_eq!(connection.call(books.request(&order).bytes()).status, status, "{order:?}");
+    }
+    assert_eq!(connection.call(books.get("/api/v1/accounts").bytes()).status, 200);
+    let scrape = Scrape::on(&mut connection);
+    for (result, count) in [
+        ("posted", 3),
+        ("replayed", 1),
+        ("insufficient_funds", 1),
+        ("same_account", 1),
+        ("pending", 0),
+        ("not_found", 0),
+    ] {
+        let found = scrape.samples("transfers_posted_total", &[("result", result)]);
+        assert_eq!(found, [count], "{result}: {}", scrape.0);
+    }
+    // One at a time, each is a batch.
+    assert_eq!(scrape.samples("lane_batch_size_bucket", &[("le", "1.0")]), [9]);
+    assert_eq!(scrape.samples("lane_batch_size_sum", &[]), [9]);
+    assert_eq!(scrape.samples("lane_wait_seconds_count", &[]), [9]);
+    assert_eq!(scrape.samples("store_seconds_count", &[("operation", "commit")]), [9]);
+    assert!(scrape.sum("store_seconds_count", &[("operation", "read")]) >= 1, "{}", scrape.0);
+    assert_eq!(scrape.samples("store_errors_total", &[]), [0, 0]);
+}
+
+fn refusals_are_counted(engine: &str) {
+    let settings = [("rate_limit.per_second", "1"), ("rate_limit.burst", "2")];
+    let server = Server::start_set(&["--io", engine, "--workers", "1"], &settings);
+    let token = server.operator_token();
+    let mut connection = Connection::open(server.address());
+    let me = Request::get("/api/v1/users/me").bearer(&token).bytes();
+    let mut refused = 0;
+    while refused == 0 {
+        refused += u64::from(connection.call(&me).status == 429);
+    }
+    for bad in ["", "x.y.z"] {
+        let reply = connection.call(Request::get("/api/v1/users/me").bearer(bad).bytes());
+        assert_eq!(reply.status, 401, "{reply:?}");
+    }
+    let scrape = Scrape::on(&mut connection);
+    assert_eq!(scrape.samples("auth_failures_total", &[("core", "0")]), [2]);
+    assert_eq!(scrape.samples("rate_limited_total", &[("core", "0")]), [1]);
+}
+
+fn what_a_core_does_is_measured(engine: &str) {
+    let arguments = ["--io", engine, "--workers", "1", "--bench-endpoints"];
+    let server = Server::start_set(&arguments, &[("runtime.busy_poll", "adaptive")]);
+    let mut connection = Connection::open(server.address());
+    let before = Scrape::on(&mut connection);
+    let request = Request::get("/plaintext").bytes();
+    let mut received = 0;
+    for _ in 0..50 {
+        let reply = connection.call(&request);
+        received += reply.body.len() as u64;
+    }
+    let after = Scrape::on(&mut connection);
+    let grown = |name: &str, labels: &[(&str, &str)]| after.sum(name, labels) - before.sum(name, labels);
+    let scrape_bytes = Request::get("/metrics").bytes().len() as u64;
+    assert_eq!(grown("http_received_bytes_total", &[]), 50 * request.len() as u64 + scrape_bytes);
+    assert!(grown("http_sent_bytes_total", &[]) > received + before.0.len() as u64);
+    assert!(grown("core_wakeups_total", &[]) > 0, "{}", after.0);
+    assert!(grown("busy_poll_turns_total", &[("found", "something")]) > 0, "{}", after.0);
+    if engine == "uring" {
+        // A receive and a send each.
+        assert!(grown("ring_completions_total", &[]) >= 100, "{}", after.0);
+        assert!(after.sum("ring_operations_in_flight", &[]) >= 1, "the accept: {}", after.0);
+    }
+}
+
+/// Who watches must see that the server is busy.
+fn a_scrape_is_never_refused_for_load(engine: &str) {
+    let settings = [("limits.in_flight_per_core", "1")];
+    let server = Server::start_set(&["--io", engine, "--workers", "1", "--bench-endpoints"], &settings);
+    let mut busy = Connection::open(server.address());
+    busy.send(Request::get("/cpu?ms=1000").bytes());
+    let mut connection = Connection::open(server.address());
+    let in_flight = || Scrape::on(&mut connection).samples("http_requests_in_flight", &[("core", "0")]);
+    wait_for(in_flight, &[1]);
+    assert_eq!(ask(&mut connection, "GET", "/cpu?ms=1"), 503);
+    assert_eq!(ask(&mut connection, "GET", "/ready"), 200);
+    assert_eq!(busy.reply().status, 200);
+}
+
+#[track_caller]
+fn wait_for(mut look: impl FnMut() -> Vec<u64>, wanted: &[u64]) {
+    wait_until(LATE, || match look() {
+        found if found == wanted => Ok(()),
+        found => Err(format!("{found:?} and not {wanted:?}")),
+    });
 }

@@ -58,7 +58,7 @@ impl AppState {
     }
 
     fn tokens(&self) -> &Tokens {
-        self.tokens.get_or(|| Tokens::new(&self.key))
+        self.tokens.get_or(|| Tokens::new(&self.key.clone().into()))
     }
 
     /// From now on `/ready` says no.
@@ -90,7 +90,7 @@ pub(crate) fn open(options: &Options) -> Result<Opened, Failure> {
     let lock = location.lock()?;
     let store = Store::open(&location)?;
     let key = SigningKey::read_or_make(&options.data.join(KEY_FILE))?;
-    if !store.accept_signing_key(key.fingerprint())? {
+    if !store.accept_signing_keys(&[key.fingerprint()])? {
         return Err(Failure::OtherKey);
     }
     Ok(Opened { settings, store, key, lock })

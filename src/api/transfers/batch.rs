@@ -45,7 +45,7 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
     let is_large = call.body.bytes().len() > RING_BODY_BYTES;
     let Parsed { atomic, orders } = if is_large {
         let (body, currencies) = (call.body.bytes().clone(), api.currencies.clone());
-        api.services.pool.run(move || parsed(&mut Body::new(body.clone()), &currencies)).await??
+        api.services.compute(move || parsed(&mut Body::new(body.clone()), &currencies)).await??
     } else {
         parsed(&mut call.body, &api.currencies)?
     };
@@ -102,7 +102,7 @@ fn written(batch: &BatchOutcome) -> Result<Bytes, EncodeError> {
 /// On the CPU pool; without room there on the ring after all, since the batch is stored.
 async fn written_elsewhere(api: &Api, batch: Arc<BatchOutcome>) -> Result<Bytes, EncodeError> {
     let shared = Arc::clone(&batch);
-    match api.services.pool.run(move || written(&shared)).await {
+    match api.services.compute(move || written(&shared)).await {
         Ok(body) => body,
         Err(_) => written(&batch),
     }

@@ -37,10 +37,10 @@ fn unknown_names_of_every_layer_are_listed_with_source_and_guess() {
             "RINGLEDGER__LOG__LEVLE: unknown setting; did you mean RINGLEDGER__LOG__LEVEL? (file .env, RINGLEDGER__LOG__LEVLE)",
             "RINGLEDGER__SERVER__WORKERS: unknown setting; did you mean RINGLEDGER__RUNTIME__WORKERS? (environment RINGLEDGER__SERVER__WORKERS)",
             "RINGLEDGER__Server__listen: unknown setting; did you mean RINGLEDGER__SERVER__LISTEN? (environment RINGLEDGER__Server__listen)",
-            "limits.fieldz: unknown setting; did you mean limits.fields? (file ringledger.yaml)",
-            "data_dir: unknown setting; did you mean store.data_dir? (file ringledger.yaml)",
-            "zebra: unknown setting (file ringledger.yaml)",
-            "bogus: unknown setting (file ringledger.yaml)",
+            "limits.fieldz: unknown setting; did you mean limits.fields? (file ringledger.yaml, line 2)",
+            "data_dir: unknown setting; did you mean store.data_dir? (file ringledger.yaml, line 3)",
+            "zebra: unknown setting (file ringledger.yaml, line 4)",
+            "bogus: unknown setting (file ringledger.yaml, line 5)",
         ]
     );
 }
@@ -57,15 +57,15 @@ fn wrong_values_of_every_kind_are_listed_with_source_and_what_is_allowed() {
     assert_eq!(
         bench.problems(),
         [
-            "server: is a section; give its settings as keys below it (file ringledger.yaml)",
-            "limits.fields: found string \"many\"; allowed: 8..=100 fields (file ringledger.yaml)",
-            "log.level: found \"loud\"; allowed: off, error, warn, info, debug, trace (file ringledger.yaml)",
+            "server: is a section; give its settings as keys below it (file ringledger.yaml, line 3)",
+            "limits.fields: found string \"many\"; allowed: 8..=100 fields (file ringledger.yaml, line 1)",
+            "log.level: found \"loud\"; allowed: off, error, warn, info, debug, trace (file ringledger.yaml, line 2)",
             "metrics.public: found string \"perhaps\"; allowed: true, false (environment RINGLEDGER__METRICS__PUBLIC)",
             "server.backlog: found signed int `-1`; allowed: 1..=65535 connections (environment RINGLEDGER__SERVER__BACKLOG)",
             "server.listen: invalid socket address syntax; allowed: an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080 (environment RINGLEDGER__SERVER__LISTEN)",
             "auth.token_ttl_s: 0 is out of range; allowed: 1..=31536000 s (environment RINGLEDGER__AUTH__TOKEN_TTL_S)",
             "runtime.workers: 0 is out of range; allowed: 1..=1024 threads (flag --workers)",
-            "limits.head_bytes: 70000 is out of range; allowed: 1024..=65536 bytes (file ringledger.yaml)",
+            "limits.head_bytes: 70000 is out of range; allowed: 1024..=65536 bytes (file ringledger.yaml, line 1)",
         ]
     );
 }
@@ -76,7 +76,7 @@ fn settings_that_contradict_each_other_are_refused() {
     assert_eq!(
         bench.problems(),
         [
-            "limits.head_bytes: 4096 is less than limits.target_bytes; allowed: at least 8192: the target is a part of the head (file ringledger.yaml)"
+            "limits.head_bytes: 4096 is less than limits.target_bytes; allowed: at least 8192: the target is a part of the head (file ringledger.yaml, line 1)"
         ]
     );
 }
@@ -104,7 +104,7 @@ fn a_setting_given_twice_is_refused() {
     assert_eq!(
         bench.problems(),
         [
-            "log.level: given twice (file ringledger.yaml)",
+            "log.level: given twice (file ringledger.yaml, line 3)",
             "log.access: given twice (file .env, RINGLEDGER__LOG__ACCESS)",
         ]
     );

@@ -55,13 +55,13 @@ impl Listener for RingListener {
 
     async fn accept(&mut self) -> io::Result<RingStream> {
         let (socket, peer) = poll_fn(|cx| self.poll_accept(cx)).await?;
-        Ok(RingStream::new(socket, peer))
+        Ok(RingStream::accepted(socket, peer))
     }
 
     async fn drain(mut self) -> Vec<RingStream> {
         let queued = empty_queue(SockRef::from(&*self.socket)).await;
         let oldest = self.disarm().await;
-        oldest.into_iter().chain(queued).map(|(socket, peer)| RingStream::new(socket, peer)).collect()
+        oldest.into_iter().chain(queued).map(|(socket, peer)| RingStream::accepted(socket, peer)).collect()
     }
 }
 

@@ -20,6 +20,8 @@ pub use listener::RingListener;
 pub use send::{RingKicker, WRITE_BOUND};
 pub use stream::RingStream;
 
+use super::counters;
+
 thread_local! {
     static IN_FLIGHT: Cell<usize> = const { Cell::new(0) };
     static AWAITS_QUIET: RefCell<Option<Waker>> = const { RefCell::new(None) };
@@ -56,6 +58,7 @@ struct InFlight(PhantomData<*const ()>);
 impl InFlight {
     fn new() -> Self {
         IN_FLIGHT.set(IN_FLIGHT.get() + 1);
+        counters::submitted();
         Self(PhantomData)
     }
 }
@@ -63,6 +66,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         IN_FLIGHT.set(IN_FLIGHT.get() - 1);
+        counters::completed();
         if IN_FLIGHT.get() == 0
             && let Some(waker) = AWAITS_QUIET.take()
         {

@@ -57,23 +57,23 @@ impl RecvHalf {
     }
 
     /// Gives what has arrived, as much as fits; arms a receive if nothing has. A reader that goes
-    /// away loses nothing: the receive stays armed, and what does not fit is kept.
+    /// away loses nothing: the receive stays armed, and what does not fit is kept. Returns how many bytes it gave.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<usize>> {
         if cursor.remaining() == 0 {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(0));
         }
         loop {
             match &mut self.state {
-                State::Ended => return Poll::Ready(Ok(())),
+                State::Ended => return Poll::Ready(Ok(0)),
                 State::Idle { buffer, unread } if unread.start < unread.end => {
                     let count = unread.len().min(cursor.remaining());
                     cursor.put_slice(&buffer[unread.start..unread.start + count]);
                     unread.start += count;
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Ok(count));
                 }
                 State::Idle { buffer, unread } => {
                     let buffer = buffer_after(std::mem::take(buffer), unread.end);

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use socket2::{SockRef, Socket};
 
 use super::ops::{self, Bare, Op, Outgoing};
+use crate::runtime::counters;
 use crate::runtime::net::{Kick, peer_ended};
 
 /// Bytes that a connection accepts before its peer has taken any, in total: written but not sent,
@@ -45,6 +46,9 @@ pub(super) struct SendHalf {
     /// What ended the sending side, if anything did: reported at every later call.
     failure: Option<Failure>,
     shut: bool,
+    /// Whether the connection is a client's, whose bytes are counted. Here, since what a parked connection holds is
+    /// mostly its stream.
+    counted: bool,
 }
 
 /// An `io::Error` that can be told more than once.
@@ -80,7 +84,17 @@ impl SendHalf {
             spare: Vec::new(),
             failure: None,
             shut: false,
+            counted: false,
         }
+    }
+
+    /// Counts what passes from now on, in both directions.
+    pub(super) fn count(&mut self) {
+        self.counted = true;
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.counted
     }
 
     /// Accepts as much of `bytes` as the bound allows, or of a large write as the kernel takes; pending only if
@@ -93,6 +107,7 @@ impl SendHalf {
         let count = bytes.len().min(room);
         self.make_room();
         self.queued.extend_from_slice(&bytes[..count]);
+        self.took(count);
         Poll::Ready(Ok(count))
     }
 
@@ -106,7 +121,10 @@ impl SendHalf {
                 outcome?;
             }
             match ops::send_now(&self.socket, bytes) {
-                Ok(count) => return Poll::Ready(Ok(count)),
+                Ok(count) => {
+                    self.took(count);
+                    return Poll::Ready(Ok(count));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.writable = Some(ops::writable(&self.socket));
                 }
@@ -116,6 +134,12 @@ impl SendHalf {
                     return Poll::Ready(self.check().map(|()| 0));
                 }
             }
+        }
+    }
+
+    fn took(&self, bytes: usize) {
+        if self.counted {
+            counters::sent(bytes);
         }
     }
 

@@ -7,13 +7,14 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use socket2::Socket;
 
 use super::recv::RecvHalf;
 use super::send::{RingKicker, SendHalf};
+use crate::runtime::counters;
 use crate::runtime::net::{Stream, linger};
 
 /// A connection that receives and sends through `io_uring`.
@@ -47,9 +48,16 @@ impl RingStream {
         Ok(Self::new(socket, peer))
     }
 
+    /// A connection that a listener has accepted; its bytes are a client's. `socket` as in [`Self::new`].
+    pub(super) fn accepted(socket: Socket, peer: SocketAddr) -> Self {
+        let stream = Self::new(socket, peer);
+        stream.send.borrow_mut().count();
+        stream
+    }
+
     /// `socket` must be connected and in blocking mode: the ring then waits where a non-blocking
     /// socket would answer EAGAIN.
-    pub(super) fn new(socket: Socket, peer: SocketAddr) -> Self {
+    fn new(socket: Socket, peer: SocketAddr) -> Self {
         let socket = Rc::new(socket);
         Self {
             recv: RecvHalf::new(Rc::clone(&socket)),
@@ -74,7 +82,12 @@ impl Read for RingStream {
         cx: &mut Context<'_>,
         cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        self.get_mut().recv.poll_read(cx, cursor)
+        let stream = self.get_mut();
+        let count = ready!(stream.recv.poll_read(cx, cursor))?;
+        if stream.send.borrow().is_counted() {
+            counters::received(count);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

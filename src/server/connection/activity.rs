@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Limits;
+use crate::config::LiveLimits;
+use crate::server::slow::Slow;
 use crate::web::websocket::Talk;
 
 /// How long a connection rests before it is parked: longer than a busy client's pause, so that parking costs
@@ -33,7 +34,7 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) const fn of(limits: &Limits) -> Self {
+    pub(super) const fn of(limits: &LiveLimits) -> Self {
         Self {
             head: Duration::from_millis(limits.head_timeout_ms),
             idle: Duration::from_millis(limits.idle_timeout_ms),
@@ -96,6 +97,8 @@ pub(super) struct Activity {
     ended_since: Cell<Option<Instant>>,
     /// When replies must have been taken that may not wait for their client for ever, and whether they are still held.
     untaken: Cell<Vec<(Instant, Weak<()>)>>,
+    /// Slow requests whose replies may not have left yet.
+    slow: Cell<Vec<Slow>>,
     /// What is said when hyper has sent the reply to a handshake and is taken off.
     talk: Cell<Option<Rc<dyn Talk>>>,
 }
@@ -115,6 +118,7 @@ impl Activity {
             detaching: Cell::new(false),
             ended_since: Cell::new(None),
             untaken: Cell::default(),
+            slow: Cell::default(),
             talk: Cell::new(None),
         }
     }
@@ -173,6 +177,20 @@ impl Activity {
     pub(super) fn sends(&self, pending: bool) {
         if self.sending.replace(pending) && !pending {
             self.rests_since.set(Instant::now());
+        }
+        if !pending && !self.blocked.get() {
+            self.tell_slow(Some(std::time::Instant::now));
+        }
+    }
+
+    /// Tells of slow requests whose replies have left, or never will.
+    fn tell_slow(&self, left: Option<fn() -> std::time::Instant>) {
+        let slow = self.slow.take();
+        if !slow.is_empty() {
+            let left = left.map(|now| now());
+            for slow in slow {
+                slow.tell(left);
+            }
         }
     }
 
@@ -235,6 +253,12 @@ pub(in crate::server) struct Untaken {
     _held: Arc<()>,
 }
 
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.tell_slow(None);
+    }
+}
+
 /// A request under way, until its reply is made.
 pub(in crate::server) struct UnderWay(Rc<Activity>);
 
@@ -250,6 +274,13 @@ impl UnderWay {
     /// time stands for it: a look at the clock saved (`benches/request.rs`, `pipelined`).
     pub(in crate::server) fn begin(&self) -> std::time::Instant {
         if self.0.answered.get() { self.0.rests_since.get().into_std() } else { std::time::Instant::now() }
+    }
+
+    /// The request is slow, which is told when its reply has left.
+    pub(in crate::server) fn is_slow(&self, request: Slow) {
+        let mut slow = self.0.slow.take();
+        slow.push(request);
+        self.0.slow.set(slow);
     }
 
     /// The connection becomes a WebSocket once this reply is sent.
@@ -295,11 +326,12 @@ impl UnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
 
     #[test]
     fn a_reply_that_is_not_taken_in_time_ends_its_connection() {
         let activity = Rc::new(Activity::new());
-        let deadlines = Deadlines::of(&Limits::default());
+        let deadlines = Deadlines::of(&LiveLimits::from(&Limits::default()));
         let (now, hour) = (Instant::now(), Duration::from_hours(1));
         let under_way = UnderWay::new(Rc::clone(&activity));
         let later = under_way.is_taken_by(now + hour);

@@ -90,7 +90,7 @@ impl<'a> Record<'a> {
     }
 
     /// The trace that the caller named.
-    fn trace(&self) -> Option<&'a str> {
+    pub(super) fn trace(&self) -> Option<&'a str> {
         request_id::trace_id(self.fields.trace_parent?.as_bytes())
     }
 

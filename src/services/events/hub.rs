@@ -62,7 +62,12 @@ impl Hub {
     }
 
     pub(super) fn has_readers(&self) -> bool {
-        self.readers.borrow().count > 0
+        self.count() > 0
+    }
+
+    /// How many readers there are.
+    pub(super) fn count(&self) -> usize {
+        self.readers.borrow().count
     }
 
     /// Whether anybody needs to be found by the owner of an account.

@@ -3,10 +3,12 @@
 //! Waking a thread that sleeps costs a system call on this side and a context switch on the other, and a core that is
 //! woken for each of a batch's outcomes takes them one by one. Woken once, it answers all in one turn.
 
+use super::round::Times;
 use super::{LaneError, Waiter};
 use crate::models::posting::Outcome;
 
-type Told = Result<Outcome, LaneError>;
+/// An outcome, and where its time went.
+type Told = (Result<Outcome, LaneError>, Times);
 
 /// Outcomes on their way, by core. Few cores, so a search through all is the fastest.
 #[derive(Debug, Default)]
@@ -50,7 +52,7 @@ pub(super) struct Delivery {
 
 impl Delivery {
     pub(super) fn open(mut self) -> Told {
-        self.told.take().unwrap_or(Err(LaneError::Ended))
+        self.told.take().unwrap_or((Err(LaneError::Ended), Times::default()))
     }
 }
 
@@ -76,13 +78,13 @@ mod tests {
     fn outbox(senders: Vec<Waiter>, cores: u32) -> Outbox {
         let mut outbox = Outbox::default();
         for (sender, n) in senders.into_iter().zip(0..) {
-            outbox.add(n % cores, sender, Err(LaneError::Full));
+            outbox.add(n % cores, sender, (Err(LaneError::Full), Times::default()));
         }
         outbox
     }
 
     fn is_there(receiver: &mut oneshot::Receiver<Delivery>) -> bool {
-        matches!(receiver.try_recv().map(Delivery::open), Ok(Err(LaneError::Full)))
+        matches!(receiver.try_recv().map(Delivery::open), Ok((Err(LaneError::Full), _)))
     }
 
     #[test]

@@ -18,6 +18,14 @@ const HOLDS: u32 = 512;
 /// How long the lane leaves a store alone that did not answer.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// Holds that were let go together.
+#[derive(Debug, Default)]
+pub(super) struct Expired {
+    pub(super) holds: u32,
+    /// How long the store took.
+    pub(super) commit: Duration,
+}
+
 /// When to look next. The first time is at once: holds may have ended while no server ran.
 #[derive(Debug)]
 pub(super) struct Sweep {
@@ -37,18 +45,19 @@ impl Sweep {
         self.due
     }
 
-    /// Lets some holds go, if it is time to look and there are any; whether it did.
-    pub(super) async fn run_if_due(&mut self, writer: &mut Writer) -> bool {
+    /// Lets some holds go, if it is time to look and there are any.
+    pub(super) async fn run_if_due(&mut self, writer: &mut Writer) -> Option<Expired> {
         if Instant::now() < self.due {
-            return false;
+            return None;
         }
-        let mut some = false;
+        let mut some = None;
         let pause = match sweep(writer).await {
             Ok(expired) => {
                 self.failing = false;
-                some = expired > 0;
                 // More may be due; commands come between.
-                if expired >= HOLDS { Duration::ZERO } else { EVERY }
+                let more = expired.holds >= HOLDS;
+                some = (expired.holds > 0).then_some(expired);
+                if more { Duration::ZERO } else { EVERY }
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
@@ -62,14 +71,16 @@ impl Sweep {
     }
 }
 
-/// Lets some holds go and says how many.
-async fn sweep(writer: &mut Writer) -> Result<u32, StoreError> {
+/// Lets some holds go.
+async fn sweep(writer: &mut Writer) -> Result<Expired, StoreError> {
     if writer.first_due(now()).await?.is_none() {
-        return Ok(0);
+        return Ok(Expired::default());
     }
+    let begin = Instant::now();
     let outcomes = writer.commit(&[Command::ExpireHolds(ExpireHolds { limit: HOLDS })], &now).await?;
-    match outcomes.first() {
-        Some(Outcome::Expired(count)) => Ok(*count),
-        _ => Ok(0),
-    }
+    let holds = match outcomes.first() {
+        Some(Outcome::Expired(count)) => *count,
+        _ => 0,
+    };
+    Ok(Expired { holds, commit: begin.elapsed() })
 }

@@ -36,6 +36,17 @@ pub enum KeyError {
     /// The file does not hold 64 hexadecimal digits.
     #[error("{} is not a signing key: it must hold 64 hexadecimal digits (openssl rand -hex 32)", .0.display())]
     Malformed(PathBuf),
+    /// A directory of keys has none.
+    #[error("there is no *.key in {}", .0.display())]
+    None(PathBuf),
+    /// A directory of keys has very many.
+    #[error("there are more than {most} keys in {}", directory.display())]
+    TooMany {
+        /// The directory.
+        directory: PathBuf,
+        /// How many there may be.
+        most: usize,
+    },
     /// Others can read the file.
     #[error("the signing key {} can be read by others (mode {mode:03o}): chmod 600 it", path.display())]
     Exposed {

@@ -6,12 +6,14 @@
 mod cache;
 mod hs256;
 mod key;
+mod keyring;
+mod signatures;
 mod tickets;
 
 use std::cell::RefCell;
 
 use jsonwebtoken::crypto::CryptoProvider;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::ServiceError;
@@ -19,6 +21,8 @@ use crate::models::{Actor, Role, UserId};
 use cache::{Cache, Lifetime};
 use hs256::HS256_ONLY;
 pub use key::{KEY_FILE, KeyError, SigningKey};
+pub use keyring::Keyring;
+use signatures::Signatures;
 pub use tickets::{TICKET_TTL_S, Ticket, TicketError, Tickets};
 
 /// The issuer and the audience of our tokens.
@@ -27,7 +31,7 @@ const ISSUER: &str = "ringledger";
 const LEEWAY_S: u64 = 5;
 
 /// What a token says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
@@ -61,22 +65,20 @@ impl Claims {
 /// another key, remembers none.
 #[derive(Clone)]
 pub struct Tokens {
-    header: Header,
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    signatures: RefCell<Signatures>,
     validation: Validation,
     verified: RefCell<Cache>,
 }
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("kid", &self.header.kid).finish_non_exhaustive()
+        f.debug_struct("Tokens").field("kid", &self.signatures.borrow().header().kid).finish_non_exhaustive()
     }
 }
 
 impl Tokens {
-    /// Tokens signed with this key.
-    pub fn new(key: &SigningKey) -> Self {
+    /// Tokens signed with the last of these keys, or before with another.
+    pub fn new(keys: &Keyring) -> Self {
         // A second call finds the first one's provider in place.
         let _ = CryptoProvider::install_default(&HS256_ONLY);
         let mut validation = Validation::new(Algorithm::HS256);
@@ -86,11 +88,17 @@ impl Tokens {
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_S;
         Self {
-            header: Header { kid: Some(key.id().to_owned()), ..Header::new(Algorithm::HS256) },
-            signing: EncodingKey::from_secret(key.secret()),
-            verifying: DecodingKey::from_secret(key.secret()),
+            signatures: RefCell::new(Signatures::of(keys)),
             validation,
             verified: RefCell::new(Cache::new()),
+        }
+    }
+
+    /// Goes over to these keys. Tokens of a key that is not among them are refused from now on.
+    pub fn adopt(&self, keys: &Keyring) {
+        if !self.signatures.borrow().are_of(keys) {
+            self.signatures.replace(Signatures::of(keys));
+            self.verified.replace(Cache::new());
         }
     }
 
@@ -106,8 +114,8 @@ impl Tokens {
             nbf: now,
             exp: now + u64::from(ttl_s),
         };
-        jsonwebtoken::encode(&self.header, &claims, &self.signing)
-            .map_err(|error| ServiceError::Internal(format!("cannot sign a token: {error}")))
+        let signed = self.signatures.borrow().sign(&claims);
+        signed.map_err(|error| ServiceError::Internal(format!("cannot sign a token: {error}")))
     }
 
     /// Who a token speaks for; `token` is its text as sent.
@@ -123,24 +131,20 @@ impl Tokens {
     }
 
     fn claims(&self, token: &[u8]) -> Result<Claims, InvalidToken> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| InvalidToken)?;
-        if header.kid != self.header.kid {
-            return Err(InvalidToken);
-        }
-        let data = jsonwebtoken::decode(token, &self.verifying, &self.validation);
-        data.map(|data| data.claims).map_err(|_| InvalidToken)
+        self.signatures.borrow().claims(token, &self.validation).map_err(|_| InvalidToken)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jsonwebtoken::{EncodingKey, Header};
     use uuid::Uuid;
 
     use super::*;
     use key::KEY_BYTES;
 
     fn tokens(byte: u8) -> Tokens {
-        Tokens::new(&SigningKey::from_secret([byte; KEY_BYTES]))
+        Tokens::new(&SigningKey::from_secret([byte; KEY_BYTES]).into())
     }
 
     fn actor() -> Actor {
@@ -148,7 +152,7 @@ mod tests {
     }
 
     fn signed(header: &Header, claims: &serde_json::Value) -> String {
-        jsonwebtoken::encode(header, claims, &tokens(1).signing).unwrap()
+        jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(&[1; KEY_BYTES])).unwrap()
     }
 
     /// What tokens of the first key, none of them remembered, are taken for.
@@ -169,8 +173,38 @@ mod tests {
     }
 
     #[test]
+    fn keys_take_turns_and_a_key_that_goes_takes_its_tokens_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let ring = |files: &[(&str, u8)]| {
+            std::fs::remove_dir_all(&directory).unwrap();
+            std::fs::create_dir(&directory).unwrap();
+            for (name, byte) in files {
+                let path = directory.path().join(name);
+                std::fs::write(&path, const_hex::encode([*byte; KEY_BYTES])).unwrap();
+                std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            }
+            Keyring::read(directory.path()).unwrap()
+        };
+        let tokens = Tokens::new(&ring(&[("a.key", 1)]));
+        let of_first = tokens.issue(actor(), 60).unwrap();
+        assert_eq!(tokens.verify(of_first.as_bytes()), Ok(actor()));
+        // Accepted beforehand, under a name that does not sign.
+        tokens.adopt(&ring(&[("0.key", 2), ("a.key", 1)]));
+        assert_eq!(verified(&tokens.issue(actor(), 60).unwrap()), Ok(actor()), "the first one signs still");
+        tokens.adopt(&ring(&[("a.key", 1), ("b.key", 2)]));
+        let of_second = tokens.issue(actor(), 60).unwrap();
+        assert_eq!(verified(&of_second), Err(InvalidToken), "the second one signs");
+        for token in [&of_first, &of_second] {
+            assert_eq!(tokens.verify(token.as_bytes()), Ok(actor()));
+        }
+        tokens.adopt(&ring(&[("b.key", 2)]));
+        assert_eq!(tokens.verify(of_first.as_bytes()), Err(InvalidToken), "a remembered one, too");
+        assert_eq!(tokens.verify(of_second.as_bytes()), Ok(actor()));
+    }
+
+    #[test]
     fn every_claim_and_the_header_are_checked() {
-        let good = tokens(1).header;
+        let good = tokens(1).signatures.borrow().header().clone();
         let now = jsonwebtoken::get_current_timestamp();
         let claims = serde_json::json!({
             "iss": ISSUER, "aud": ISSUER, "sub": actor().id, "role": "operator",
@@ -253,7 +287,7 @@ mod tests {
                 nbf: at(nbf_in_s),
                 exp: at(exp_in_s),
             };
-            let token = jsonwebtoken::encode(&tokens.header, &claims, &tokens.signing).unwrap();
+            let token = tokens.signatures.borrow().sign(&claims).unwrap();
             let let_through = tokens.claims(token.as_bytes()).is_ok();
             if jsonwebtoken::get_current_timestamp() == now {
                 return (let_through, claims.lifetime().includes(now));

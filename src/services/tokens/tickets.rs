@@ -4,16 +4,18 @@
 //! It is signed with the service's key, so any core and any replica takes it. That it works once is known to the cores
 //! of one process: within its 30 s each replica would take it once, and a replica that is started again once more.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::crypto::CryptoProvider;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::hs256::HS256_ONLY;
-use super::{ISSUER, SigningKey};
+use super::signatures::Signatures;
+use super::{ISSUER, Keyring};
 use crate::models::{Actor, Role, UserId};
 use crate::services::ServiceError;
 
@@ -25,7 +27,7 @@ const AUDIENCE: &str = "ringledger/events";
 /// nothing but use tickets; beyond it, tickets are refused for a while.
 const REMEMBERED: usize = 64 * 1024;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
@@ -58,17 +60,15 @@ pub struct Ticket {
 /// Makes and redeems tickets. A clone shares with this one what was used.
 #[derive(Clone)]
 pub struct Tickets {
-    header: Header,
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    signatures: RefCell<Signatures>,
     validation: Validation,
     /// When each used ticket ends, in seconds since the Unix epoch.
     used: Arc<Mutex<HashMap<Uuid, u64>>>,
 }
 
 impl Tickets {
-    /// Tickets signed with this key.
-    pub fn new(key: &SigningKey) -> Self {
+    /// Tickets signed with the last of these keys.
+    pub fn new(keys: &Keyring) -> Self {
         // A second call finds the first one's provider in place.
         let _ = CryptoProvider::install_default(&HS256_ONLY);
         let mut validation = Validation::new(Algorithm::HS256);
@@ -77,12 +77,13 @@ impl Tickets {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // It lives for seconds: a leeway would be a good part of them.
         validation.leeway = 0;
-        Self {
-            header: Header { kid: Some(key.id().to_owned()), ..Header::new(Algorithm::HS256) },
-            signing: EncodingKey::from_secret(key.secret()),
-            verifying: DecodingKey::from_secret(key.secret()),
-            validation,
-            used: Arc::default(),
+        Self { signatures: RefCell::new(Signatures::of(keys)), validation, used: Arc::default() }
+    }
+
+    /// Goes over to these keys.
+    pub fn adopt(&self, keys: &Keyring) {
+        if !self.signatures.borrow().are_of(keys) {
+            self.signatures.replace(Signatures::of(keys));
         }
     }
 
@@ -96,18 +97,14 @@ impl Tickets {
             jti: Uuid::new_v4(),
             exp: jsonwebtoken::get_current_timestamp() + u64::from(TICKET_TTL_S),
         };
-        jsonwebtoken::encode(&self.header, &claims, &self.signing)
-            .map_err(|error| ServiceError::Internal(format!("cannot sign a ticket: {error}")))
+        let signed = self.signatures.borrow().sign(&claims);
+        signed.map_err(|error| ServiceError::Internal(format!("cannot sign a ticket: {error}")))
     }
 
     /// Whom a ticket speaks for. It stays unused.
     pub fn read(&self, ticket: &str) -> Result<Ticket, TicketError> {
-        let header = jsonwebtoken::decode_header(ticket).map_err(|_| TicketError::Invalid)?;
-        if header.kid != self.header.kid {
-            return Err(TicketError::Invalid);
-        }
-        let data = jsonwebtoken::decode::<Claims>(ticket, &self.verifying, &self.validation);
-        let claims = data.map_err(|_| TicketError::Invalid)?.claims;
+        let claims = self.signatures.borrow().claims::<Claims>(ticket, &self.validation);
+        let claims = claims.map_err(|_| TicketError::Invalid)?;
         let actor = Actor { id: claims.sub, role: claims.role };
         Ok(Ticket { actor, id: claims.jti, exp_s: claims.exp })
     }
@@ -132,12 +129,12 @@ impl Tickets {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Tokens;
     use super::super::key::KEY_BYTES;
+    use super::super::{SigningKey, Tokens};
     use super::*;
 
-    fn key(byte: u8) -> SigningKey {
-        SigningKey::from_secret([byte; KEY_BYTES])
+    fn key(byte: u8) -> Keyring {
+        SigningKey::from_secret([byte; KEY_BYTES]).into()
     }
 
     fn actor() -> Actor {
@@ -177,7 +174,7 @@ mod tests {
             "iss": ISSUER, "aud": AUDIENCE, "sub": actor().id, "role": "user", "jti": Uuid::new_v4(),
             "exp": jsonwebtoken::get_current_timestamp() - 1,
         });
-        let old = jsonwebtoken::encode(&tickets.header, &claims, &tickets.signing).unwrap();
+        let old = tickets.signatures.borrow().sign(&claims).unwrap();
         assert_eq!(tickets.read(&old).unwrap_err(), TicketError::Invalid);
     }
 

@@ -11,7 +11,7 @@ mod save;
 mod transfers;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::ClientWrapper;
@@ -72,6 +72,8 @@ pub struct Memory {
     oldest_key_use: AtomicI64,
     /// No pending transfer ends before this, likewise.
     first_expiry: AtomicI64,
+    /// The `seq` of the last event when the last batch was stored; 0 before the first.
+    last_seq: AtomicU64,
 }
 
 impl Memory {
@@ -86,6 +88,10 @@ impl Memory {
 
     pub(super) fn remember_no_expiry_before(&self, time: Timestamp) {
         self.first_expiry.store(time.as_micros(), Ordering::Relaxed);
+    }
+
+    pub(super) fn last_seq(&self) -> u64 {
+        self.last_seq.load(Ordering::Relaxed)
     }
 
     /// Whether a commit counts: only if the server has not warned since warnings were last taken.
@@ -130,12 +136,15 @@ pub async fn post(
         }
     };
     memory.warned.take();
+    let last_seq = journal.head.seq;
     let saved = save::save(client, &statements, &columns, dead).await.and_then(|()| memory.confirmed());
     drop(columns);
     if let Err(BatchError::Unknown(_) | BatchError::Unconfirmed) = saved {
         unseen.add(journal.keys);
     }
-    saved.map(|()| outcomes)
+    saved?;
+    memory.last_seq.store(last_seq, Ordering::Relaxed);
+    Ok(outcomes)
 }
 
 /// A batch that is decided and not yet written.

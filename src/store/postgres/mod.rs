@@ -142,10 +142,10 @@ impl Database {
 
     /// Lets a signing key with this fingerprint (SHA-256) sign tokens of this ledger if it is the first one, or says
     /// whether it is among those that do.
-    pub fn accept_signing_key(&self, fingerprint: [u8; 32]) -> Result<bool, StoreError> {
+    pub fn accept_signing_keys(&self, fingerprints: &[[u8; 32]]) -> Result<bool, StoreError> {
         on_own_runtime(async {
             let client = connect(&self.options, &self.options.target).await?;
-            schema::accept_signing_key(&client, &fingerprint).await
+            schema::accept_signing_keys(&client, fingerprints).await
         })
     }
 

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{Connector, Options, Target, detail};
 use crate::store::StoreError;
+use crate::telemetry::metrics::here;
 
 /// One core's connections to one target.
 #[derive(Debug)]
@@ -88,10 +89,14 @@ impl CorePool {
     pub(super) async fn any(&self) -> Result<Arc<Shared>, StoreError> {
         let place = &self.places[self.next.get()];
         self.next.set((self.next.get() + 1) % self.places.len());
-        match place.alive() {
-            Some(shared) => Ok(shared),
-            None => self.fill(place).await,
+        if let Some(shared) = place.alive() {
+            here::pool_waited(Duration::ZERO);
+            return Ok(shared);
         }
+        let begin = Instant::now();
+        let filled = self.fill(place).await;
+        here::pool_waited(begin.elapsed());
+        filled
     }
 
     async fn fill(&self, place: &Place) -> Result<Arc<Shared>, StoreError> {

@@ -71,12 +71,13 @@ async fn applied(client: &ClientWrapper) -> Result<Vec<Applied>, StoreError> {
     client.query(APPLIED, &[]).await?.iter().map(applied).collect()
 }
 
-/// Lets the first key in and says whether this one is in; see [`super::Database::accept_signing_key`].
-pub(super) async fn accept_signing_key(
+/// Lets keys in that come first or with one that is in; see [`super::Database::accept_signing_keys`].
+pub(super) async fn accept_signing_keys(
     client: &ClientWrapper,
-    fingerprint: &[u8],
+    fingerprints: &[[u8; 32]],
 ) -> Result<bool, StoreError> {
-    if is_accepted(client, fingerprint).await? {
+    let wanted: Vec<&[u8]> = fingerprints.iter().map(<[u8; 32]>::as_slice).collect();
+    if are_accepted(client, &wanted).await? {
         return Ok(true);
     }
     client.batch_execute("begin isolation level read committed").await?;
@@ -85,16 +86,20 @@ pub(super) async fn accept_signing_key(
     client
         .execute(
             "insert into signing_keys (fingerprint, accepted_at)
-             select $1, clock_timestamp() where not exists (select from signing_keys)",
-            &[&fingerprint],
+             select wanted, clock_timestamp() from unnest($1::bytea[]) as wanted
+             where not exists (select from signing_keys)
+                or exists (select from signing_keys where fingerprint = any($1))
+             on conflict do nothing",
+            &[&wanted],
         )
         .await?;
-    let accepted = is_accepted(client, fingerprint).await?;
+    let accepted = are_accepted(client, &wanted).await?;
     client.batch_execute("commit").await?;
     Ok(accepted)
 }
 
-async fn is_accepted(client: &ClientWrapper, fingerprint: &[u8]) -> Result<bool, StoreError> {
-    let sql = "select exists (select from signing_keys where fingerprint = $1)";
-    get(&client.query_one(sql, &[&fingerprint]).await?, 0)
+async fn are_accepted(client: &ClientWrapper, fingerprints: &[&[u8]]) -> Result<bool, StoreError> {
+    let sql = "select count(distinct fingerprint) from signing_keys where fingerprint = any($1)";
+    let known: i64 = get(&client.query_one(sql, &[&fingerprints]).await?, 0)?;
+    Ok(usize::try_from(known).is_ok_and(|known| known == fingerprints.len()))
 }

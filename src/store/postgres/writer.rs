@@ -172,6 +172,11 @@ impl Writer {
         Ok(Session { client, memory: Memory::new(warned) })
     }
 
+    /// The `seq` of the last event when this session last stored a batch; 0 before.
+    pub fn last_seq(&self) -> u64 {
+        self.session.as_ref().map_or(0, |session| session.memory.last_seq())
+    }
+
     /// The end of the log, as this connection sees it.
     pub async fn head(&mut self) -> Result<Head, StoreError> {
         let limit = self.options.statement_timeout;

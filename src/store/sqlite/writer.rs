@@ -17,12 +17,14 @@ use crate::store::{Clock, StoreError};
 pub struct Writer {
     connection: Connection,
     checkpointer: Checkpointer,
+    /// The last event's `seq` at the end of the last batch.
+    last_seq: u64,
 }
 
 impl Writer {
     pub(super) fn new(mut connection: Connection, for_checkpoints: Connection) -> Result<Self, StoreError> {
         let checkpointer = Checkpointer::start(for_checkpoints, &mut connection)?;
-        Ok(Self { connection, checkpointer })
+        Ok(Self { connection, checkpointer, last_seq: 0 })
     }
 
     /// Decides and stores a batch; see [`crate::store::Writer::commit`].
@@ -40,8 +42,14 @@ impl Writer {
             save::save(&transaction, &journal)?;
         }
         transaction.commit()?;
+        self.last_seq = journal.head.seq;
         self.checkpointer.after_commit();
         Ok(outcomes)
+    }
+
+    /// The `seq` of the last event when the last batch was stored; 0 before the first.
+    pub const fn last_seq(&self) -> u64 {
+        self.last_seq
     }
 
     /// The end of the log, as this connection sees it.

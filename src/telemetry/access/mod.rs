@@ -86,7 +86,7 @@ impl Admission {
 /// The access lines of one core. Hands over what it holds when it is dropped.
 #[derive(Debug)]
 pub struct AccessLines {
-    sampling: Sampling,
+    sampling: Cell<Sampling>,
     admission: Arc<Admission>,
     answered: Cell<u64>,
     pending: RefCell<Pending>,
@@ -114,7 +114,7 @@ impl AccessLines {
         let text = Vec::with_capacity(BUFFER_BYTES + LINE_ROOM_BYTES);
         let pending = Pending { format: LineFormat::new(style, core), text, lines: 0 };
         Self {
-            sampling,
+            sampling: Cell::new(sampling),
             admission,
             answered: Cell::new(0),
             pending: RefCell::new(pending),
@@ -123,10 +123,15 @@ impl AccessLines {
         }
     }
 
+    /// Keeps other requests' lines from now on.
+    pub fn set_sampling(&self, sampling: Sampling) {
+        self.sampling.set(sampling);
+    }
+
     /// Records a request that has been answered, if it is to leave a line.
     pub fn record(&self, line: &Line<'_>) {
         let nth = self.answered.replace(self.answered.get() + 1);
-        if !self.sampling.keeps(nth, line.status) || !self.admission.passes() {
+        if !self.sampling.get().keeps(nth, line.status) || !self.admission.passes() {
             return;
         }
         let waiting_bytes = self.pending.borrow_mut().append(line);

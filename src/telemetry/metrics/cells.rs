@@ -28,6 +28,11 @@ impl Tally for OneWriter {
 }
 
 impl OneWriter {
+    /// Makes it this.
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     pub(super) fn subtract_one(&self) {
         self.add(u64::MAX);
     }
@@ -47,10 +52,44 @@ impl Tally for ManyWriters {
     }
 }
 
-/// The upper bounds of a histogram's buckets, inclusive, in nanoseconds and as the label `le` in seconds. The
-/// labels are spelled as Prometheus 3 stores them, in either format. What is longer than the last has a bucket
-/// of its own.
-pub(super) const BOUNDS: [(u64, &str); 17] = [
+/// Bounds of a histogram; what exceeds the last has a bucket of its own.
+const BOUNDS: usize = 17;
+
+/// What a histogram counts by: the upper bounds of its buckets, inclusive, each with its label `le`, spelled as Prometheus
+/// 3 stores it, in either format.
+#[derive(Debug, PartialEq)]
+pub(super) struct Scale {
+    pub(super) bounds: [(u64, &'static str); BOUNDS],
+    /// How many of what is counted make one of what is shown.
+    pub(super) per_unit: f64,
+}
+
+/// Nanoseconds, shown as seconds.
+pub(super) static SECONDS: Scale = Scale { bounds: DURATIONS, per_unit: 1e9 };
+/// Whole numbers of things.
+pub(super) static THINGS: Scale = Scale { bounds: POWERS_OF_TWO, per_unit: 1.0 };
+
+const POWERS_OF_TWO: [(u64, &str); BOUNDS] = [
+    (1, "1.0"),
+    (2, "2.0"),
+    (4, "4.0"),
+    (8, "8.0"),
+    (16, "16.0"),
+    (32, "32.0"),
+    (64, "64.0"),
+    (128, "128.0"),
+    (256, "256.0"),
+    (512, "512.0"),
+    (1_024, "1024.0"),
+    (2_048, "2048.0"),
+    (4_096, "4096.0"),
+    (8_192, "8192.0"),
+    (16_384, "16384.0"),
+    (32_768, "32768.0"),
+    (65_536, "65536.0"),
+];
+
+const DURATIONS: [(u64, &str); BOUNDS] = [
     (50_000, "5e-05"),
     (100_000, "0.0001"),
     (250_000, "0.00025"),
@@ -70,24 +109,28 @@ pub(super) const BOUNDS: [(u64, &str); 17] = [
     (10_000_000_000, "10.0"),
 ];
 
-/// Durations, counted by bucket.
+/// Values, counted by bucket.
 #[derive(Debug, Default)]
 pub(super) struct Histogram<T> {
     /// Not cumulative; the last is for what exceeds every bound. Their sum is the count.
-    buckets: [T; BOUNDS.len() + 1],
-    sum_ns: T,
+    buckets: [T; BOUNDS + 1],
+    sum: T,
 }
 
 impl<T: Tally> Histogram<T> {
     pub(super) fn observe(&self, duration: Duration) {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        // Most requests fall into the first buckets, so a scan from below is the short way.
-        let bucket = BOUNDS.iter().position(|&(bound, _)| ns <= bound).unwrap_or(BOUNDS.len());
-        self.buckets[bucket].add(1);
-        self.sum_ns.add(ns);
+        self.observe_on(&SECONDS, ns);
     }
 
-    /// The counts now, each bucket with those below it, and the sum in nanoseconds. The count of all is the
+    pub(super) fn observe_on(&self, scale: &Scale, value: u64) {
+        // Most requests fall into the first buckets, so a scan from below is the short way.
+        let bucket = scale.bounds.iter().position(|&(bound, _)| value <= bound).unwrap_or(BOUNDS);
+        self.buckets[bucket].add(1);
+        self.sum.add(value);
+    }
+
+    /// The counts now, each bucket with those below it, and the sum. The count of all is the
     /// last bucket's, so the two never disagree.
     pub(super) fn read(&self) -> Reading {
         let mut total = 0;
@@ -95,35 +138,26 @@ impl<T: Tally> Histogram<T> {
             total += self.buckets[bucket].value();
             total
         });
-        Reading { cumulative, sum_ns: self.sum_ns.value() }
+        Reading { cumulative, sum: self.sum.value() }
     }
 }
 
 /// A histogram at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    pub(super) cumulative: [u64; BOUNDS.len() + 1],
-    pub(super) sum_ns: u64,
+    pub(super) cumulative: [u64; BOUNDS + 1],
+    pub(super) sum: u64,
 }
 
 impl Reading {
+    /// Both together.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.cumulative.iter_mut().zip(other.cumulative).for_each(|(count, other)| *count += other);
+        self.sum += other.sum;
+        self
+    }
+
     pub(super) const fn count(&self) -> u64 {
-        self.cumulative[BOUNDS.len()]
-    }
-}
-
-/// A histogram of durations that any thread writes, by relaxed atomic additions: right for jobs that come by
-/// the thousand a second, not for requests.
-#[derive(Debug, Default)]
-pub struct SharedHistogram(Histogram<ManyWriters>);
-
-impl SharedHistogram {
-    /// Counts a duration.
-    pub fn observe(&self, duration: Duration) {
-        self.0.observe(duration);
-    }
-
-    pub(super) fn read(&self) -> Reading {
-        self.0.read()
+        self.cumulative[BOUNDS]
     }
 }

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::cells::{Histogram, OneWriter, Tally};
+use super::here;
+use super::turning::{AskTurning, Asked};
 
 /// The statuses that have a slot of their own: those that a service of this kind sends. Others share the last
 /// slot.
@@ -43,6 +45,16 @@ pub(super) struct CoreCells {
     pub(super) in_flight: OneWriter,
     pub(super) connections: OneWriter,
     pub(super) accepted: OneWriter,
+    /// What the store took for questions of this core.
+    pub(super) store_reads: Histogram<OneWriter>,
+    /// Those that it did not answer.
+    pub(super) store_errors: OneWriter,
+    /// How long they waited for a connection to it.
+    pub(super) pool_waits: Histogram<OneWriter>,
+    pub(super) event_readers: OneWriter,
+    /// The `seq` up to which they have been given everything.
+    pub(super) events_given: OneWriter,
+    pub(super) turning: OnceLock<Asked>,
     /// Row by row, the last one for requests that no row serves; [`SLOTS`] a row.
     requests: Box<[Histogram<OneWriter>]>,
 }
@@ -53,8 +65,19 @@ impl CoreCells {
             in_flight: OneWriter::default(),
             connections: OneWriter::default(),
             accepted: OneWriter::default(),
+            store_reads: Histogram::default(),
+            store_errors: OneWriter::default(),
+            pool_waits: Histogram::default(),
+            event_readers: OneWriter::default(),
+            events_given: OneWriter::default(),
+            turning: OnceLock::new(),
             requests: std::iter::repeat_with(Histogram::default).take((rows + 1) * SLOTS).collect(),
         }
+    }
+
+    /// Requests that were answered with this status, by all rows.
+    pub(super) fn answered_with(&self, status: u16) -> u64 {
+        self.rows().map(|slots| slots[slot(status)].read().count()).sum()
     }
 
     /// The rows in order, each with its slots.
@@ -68,17 +91,38 @@ impl CoreCells {
 #[derive(Debug)]
 pub struct CoreMetrics {
     cells: Arc<CoreCells>,
+    /// Whether requests are counted; what is open now always is.
+    counts: bool,
     _one_thread: PhantomData<Cell<()>>,
 }
 
 impl CoreMetrics {
     pub(super) const fn new(cells: Arc<CoreCells>) -> Self {
-        Self { cells, _one_thread: PhantomData }
+        Self { cells, counts: true, _one_thread: PhantomData }
+    }
+
+    /// The same, but only what is open now is counted.
+    #[must_use]
+    pub fn off(self) -> Self {
+        Self { counts: false, ..self }
+    }
+
+    /// Has all that this thread does counted here, from now on for as long as it lives: what `ask` tells, and what
+    /// [`here`] is told.
+    pub fn settle(&self, ask: AskTurning) {
+        if self.counts {
+            // A core settles once.
+            let _ = self.cells.turning.set(Asked(ask));
+            here::count_in(Arc::clone(&self.cells));
+        }
     }
 
     /// Counts a request that has been answered. `row` is its place in the route table, `None` when no row
     /// serves it.
     pub fn answered(&self, row: Option<usize>, status: u16, duration: Duration) {
+        if !self.counts {
+            return;
+        }
         let requests = &self.cells.requests;
         let unmatched = requests.len() / SLOTS - 1;
         let row = row.map_or(unmatched, |row| row.min(unmatched));

@@ -1,13 +1,17 @@
 //! What the kernel knows about this process, by proc(5).
 
 use procfs::ProcResult;
-use procfs::process::Process;
+use procfs::process::{LimitValue, Process};
 
 /// What the process uses.
 #[derive(Debug)]
 pub(super) struct Usage {
     pub(super) resident_bytes: u64,
+    pub(super) virtual_bytes: u64,
     pub(super) open_fds: usize,
+    /// What the soft limit allows; the highest number if it allows any.
+    pub(super) max_fds: u64,
+    pub(super) threads: i64,
     /// Of all its threads, in user and kernel mode.
     pub(super) cpu_ticks: u64,
     pub(super) ticks_per_second: u64,
@@ -19,8 +23,14 @@ impl Usage {
         let stat = process.stat()?;
         Ok(Self {
             resident_bytes: stat.rss * procfs::page_size(),
+            virtual_bytes: stat.vsize,
             // Less the one that this reading holds.
             open_fds: process.fd_count()?.saturating_sub(1),
+            max_fds: match process.limits()?.max_open_files.soft_limit {
+                LimitValue::Value(limit) => limit,
+                LimitValue::Unlimited => u64::MAX,
+            },
+            threads: stat.num_threads,
             cpu_ticks: stat.utime + stat.stime,
             ticks_per_second: procfs::ticks_per_second(),
         })

@@ -9,7 +9,17 @@ const US: Duration = Duration::from_micros(1);
 fn two_cores() -> (Metrics, Vec<CoreMetrics>) {
     let row = |method: &str, route: &str| RowLabels { method: method.into(), route: route.into() };
     let rows = vec![row("GET", "/health"), row("POST", "/api/v1/transfers")];
-    Metrics::new("1.2.3", rows, [0, 5], DroppedLines::default())
+    Metrics::new(subject(rows, &["0", "5"]))
+}
+
+fn subject(rows: Vec<RowLabels>, cores: &[&str]) -> Subject {
+    Subject {
+        build: Build { version: "1.2.3", commit: "c0ffee", features: "" },
+        rows,
+        cores: cores.iter().map(|&name| name.to_owned()).collect(),
+        results: &["posted", "insufficient_funds"],
+        dropped_lines: DroppedLines::default(),
+    }
 }
 
 /// The samples of a text by series. No series may come twice.
@@ -28,17 +38,20 @@ fn buckets_count_up_to_their_bound_inclusive() {
     }
     let reading = histogram.read();
     assert_eq!(reading.cumulative, [2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 6]);
-    assert_eq!(reading.sum_ns, (50 + 51 + 1_000 + 20_000_001) * 1_000);
+    assert_eq!(reading.sum, (50 + 51 + 1_000 + 20_000_001) * 1_000);
     assert_eq!(reading.count(), 6);
 }
 
 #[test]
-fn labels_of_bounds_are_their_seconds() {
-    for (ns, label) in cells::BOUNDS {
-        let seconds: f64 = label.parse().unwrap();
-        assert_eq!(Duration::from_secs_f64(seconds), Duration::from_nanos(ns), "{label}");
+fn labels_of_bounds_are_what_is_shown() {
+    for scale in [&cells::SECONDS, &cells::THINGS] {
+        for (bound, label) in scale.bounds {
+            let shown: f64 = label.parse().unwrap();
+            let exact = Duration::from_nanos(bound).as_secs_f64() * 1e9 / scale.per_unit;
+            assert!((shown - exact).abs() < shown / 1e9, "{label}");
+        }
+        assert!(scale.bounds.is_sorted_by(|(lower, _), (higher, _)| lower < higher));
     }
-    assert!(cells::BOUNDS.is_sorted_by(|(lower, _), (higher, _)| lower < higher));
 }
 
 #[test]
@@ -140,7 +153,7 @@ fn the_formats_differ_where_their_specifications_do() {
         ("# TYPE http_requests counter", false, true),
         ("# TYPE build_info gauge", true, false),
         ("# TYPE build info", false, true),
-        ("build_info{version=\"1.2.3\"} 1", true, true),
+        ("build_info{version=\"1.2.3\",commit=\"c0ffee\",features=\"\"} 1", true, true),
         ("# TYPE cpu_pool_run_seconds histogram", true, true),
         ("cpu_pool_run_seconds_bucket{le=\"+Inf\"} 1", true, true),
         ("cpu_pool_run_seconds_sum 0.000001", true, true),
@@ -158,8 +171,85 @@ fn the_formats_differ_where_their_specifications_do() {
 #[test]
 fn label_values_are_escaped() {
     let rows = vec![RowLabels { method: "G\"E\\T\n".into(), route: "/ä".into() }];
-    let (metrics, cores) = Metrics::new("1", rows, [0], DroppedLines::default());
+    let (metrics, cores) = Metrics::new(subject(rows, &["0"]));
     cores[0].answered(Some(0), 200, US);
     let series = r#"http_requests_total{method="G\"E\\T\n",route="/ä",status="200",core="0"} 1"#;
     assert!(metrics.render(Format::Prometheus).lines().any(|line| line == series));
+}
+
+#[test]
+fn a_core_that_is_off_counts_only_what_is_open() {
+    let (metrics, mut cores) = two_cores();
+    let core = cores.remove(0).off();
+    let _open = core.connection_opens();
+    let _request = core.request_begins();
+    core.answered(Some(0), 200, US);
+    core.settle(Box::new(|| unreachable!("nobody asks")));
+    here::store_answered(US, true);
+    let text = metrics.render(Format::Prometheus);
+    let samples = samples(&text);
+    assert!(!text.contains("http_requests_total{"), "{text}");
+    assert_eq!(samples["connections{core=\"0\"}"], "1");
+    assert_eq!(samples["http_requests_in_flight{core=\"0\"}"], "1");
+    assert_eq!(samples["store_seconds_count{operation=\"read\"}"], "0");
+}
+
+#[test]
+fn a_settled_thread_counts_for_its_core() {
+    let (metrics, mut cores) = two_cores();
+    let core = cores.remove(1);
+    metrics.last_seq.tell(30);
+    metrics.last_seq.tell(20);
+    std::thread::spawn(move || {
+        let busy = Duration::from_millis(1_500);
+        core.settle(Box::new(move || Turning { wakeups: 7, busy, idle_turns: 3, ..Turning::default() }));
+        here::store_answered(US * 60, true);
+        here::store_answered(US, false);
+        here::pool_waited(US);
+        here::events_given(2, 25);
+        core.answered(None, 401, US);
+        core.answered(Some(0), 429, US);
+    })
+    .join()
+    .unwrap();
+    here::store_answered(US, true);
+    let text = metrics.render(Format::Prometheus);
+    let samples = samples(&text);
+    for (series, value) in [
+        ("core_wakeups_total{core=\"5\"}", "7"),
+        ("core_busy_seconds_total{core=\"5\"}", "1.5"),
+        ("busy_poll_turns_total{core=\"5\",found=\"nothing\"}", "3"),
+        ("store_seconds_bucket{operation=\"read\",le=\"5e-05\"}", "1"),
+        ("store_seconds_count{operation=\"read\"}", "2"),
+        ("store_errors_total{operation=\"read\"}", "1"),
+        ("store_pool_wait_seconds_count", "1"),
+        ("events_readers{core=\"5\"}", "2"),
+        ("events_lag{core=\"5\"}", "5"),
+        ("events_lag{core=\"0\"}", "0"),
+        ("auth_failures_total{core=\"5\"}", "1"),
+        ("rate_limited_total{core=\"5\"}", "1"),
+    ] {
+        assert_eq!(samples.get(series), Some(&value), "{series}: {text}");
+    }
+    assert!(!text.contains("core_wakeups_total{core=\"0\"}"), "{text}");
+}
+
+#[test]
+fn what_the_lane_does_is_shown() {
+    let (metrics, _) = two_cores();
+    metrics.lane_batch.observe(3);
+    metrics.lane_batch.observe(70_000);
+    metrics.transfers.count("posted");
+    let text = metrics.render(Format::Prometheus);
+    let samples = samples(&text);
+    for (series, value) in [
+        ("lane_batch_size_bucket{le=\"2.0\"}", "0"),
+        ("lane_batch_size_bucket{le=\"4.0\"}", "1"),
+        ("lane_batch_size_bucket{le=\"+Inf\"}", "2"),
+        ("lane_batch_size_sum", "70003"),
+        ("transfers_posted_total{result=\"posted\"}", "1"),
+        ("transfers_posted_total{result=\"insufficient_funds\"}", "0"),
+    ] {
+        assert_eq!(samples.get(series), Some(&value), "{series}: {text}");
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::cells::{BOUNDS, Reading};
+use super::cells::{Reading, Scale};
 
 /// How metrics are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,13 +92,13 @@ impl Text {
         self.line(suffix, labels, None, value);
     }
 
-    /// The samples of a histogram.
-    pub(super) fn histogram(&mut self, labels: &Labels, reading: &Reading) {
-        let bounds = BOUNDS.iter().map(|&(_, label)| label).chain(["+Inf"]);
+    /// The samples of a histogram that was counted on `scale`.
+    pub(super) fn histogram(&mut self, scale: &Scale, labels: &Labels, reading: &Reading) {
+        let bounds = scale.bounds.iter().map(|&(_, label)| label).chain(["+Inf"]);
         for (le, count) in bounds.zip(reading.cumulative) {
             self.line("_bucket", labels, Some(le), count);
         }
-        self.line("_sum", labels, None, seconds(reading.sum_ns));
+        self.line("_sum", labels, None, units(scale, reading.sum));
         self.line("_count", labels, None, reading.count());
     }
 
@@ -129,6 +129,6 @@ impl Text {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact to the nanosecond for 104 days, then to 16 digits")]
-fn seconds(ns: u64) -> f64 {
-    ns as f64 / 1e9
+fn units(scale: &Scale, sum: u64) -> f64 {
+    sum as f64 / scale.per_unit
 }

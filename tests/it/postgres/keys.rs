@@ -1,9 +1,16 @@
 //! The signing key: replicas on one database must share it.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
 use crate::support::books::{Books, expect_created};
 use crate::support::postgres::{serve_on, serve_on_set, shared_cluster};
-use crate::support::raw::Connection;
+use crate::support::raw::{Connection, Request};
 use crate::support::{ledger_command, new_data, run_command, variable};
+
+/// How long a reload may take. Far more than it needs, for busy machines.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_replica_with_another_key_is_refused_and_told_how_to_share_it() {
@@ -30,6 +37,45 @@ fn a_replica_with_another_key_is_refused_and_told_how_to_share_it() {
         &Connection::open(second.address())
             .call(books.account_request().json(r#"{"currency":"EUR"}"#).bytes()),
     );
+}
+
+/// Who has a key that the database knows may bring another; then that one is known too.
+#[test]
+fn keys_are_rotated_across_replicas() {
+    let url = shared_cluster().url(&shared_cluster().database().unwrap());
+    let keys = new_data();
+    let write = |name: &str, byte: &str| {
+        let path = keys.path().join(name);
+        std::fs::write(&path, byte.repeat(32)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let first = write("1.key", "01");
+    let directory = [("auth.key_dir", keys.path().to_str().unwrap())];
+    let one = serve_on_set(&url, &directory);
+    let of_first = one.operator_token();
+    let refused = |key: &Path| {
+        let data = new_data();
+        let mut command = ledger_command(data.path());
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.env(variable("store.url"), &url).env(variable("auth.key_file"), key);
+        run_command(command, "").fails(78);
+    };
+    let second = write("2.key", "02");
+    one.reload();
+    one.wait_for_line("signing keys changed", PATIENCE);
+    let of_second = one.operator_token();
+    // The old key alone is still good for a start, and so is the new one.
+    for key in [&first, &second] {
+        serve_on_set(&url, &[("auth.key_file", key.to_str().unwrap())]);
+    }
+    refused(&write("3.key.foreign", "03"));
+    let other = serve_on_set(&url, &directory);
+    for (server, token) in [(&one, &of_first), (&one, &of_second), (&other, &of_first), (&other, &of_second)]
+    {
+        let request = Request::get("/api/v1/users/me").bearer(token).bytes();
+        assert_eq!(Connection::open(server.address()).call(request).status, 200);
+    }
 }
 
 #[test]

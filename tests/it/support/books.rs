@@ -50,8 +50,22 @@ impl Books {
 
     /// The request that places an order.
     pub(crate) fn request(&self, order: &Order) -> Request {
+        self.request_of(&self.token, order)
+    }
+
+    /// The same with another token.
+    pub(crate) fn request_of(&self, token: &str, order: &Order) -> Request {
         let (debit, credit) = (&self.accounts[order.debit], &self.accounts[order.credit]);
-        transfer(&self.token, &order.key, debit, credit, order.amount)
+        transfer(token, &order.key, debit, credit, order.amount)
+    }
+
+    /// The same with further fields.
+    pub(crate) fn request_with(&self, order: &Order, fields: &[(&str, &str)]) -> Request {
+        let (debit, credit) = (&self.accounts[order.debit], &self.accounts[order.credit]);
+        let request = Request::post("/api/v1/transfers").bearer(&self.token);
+        let request = fields.iter().fold(request, |request, (name, value)| request.field(name, value));
+        let body = order_body(debit, credit, order.amount);
+        request.field("Idempotency-Key", &order.key).json(body)
     }
 
     /// A GET request of the operator.
@@ -76,10 +90,12 @@ fn open_account(connection: &mut Connection, token: &str, body: &str) -> String 
 }
 
 fn transfer(token: &str, key: &str, debit: &str, credit: &str, amount: i64) -> Request {
-    let body = format!(
-        r#"{{"debit_account":"{debit}","credit_account":"{credit}","amount":{amount},"currency":"EUR"}}"#
-    );
+    let body = order_body(debit, credit, amount);
     Request::post("/api/v1/transfers").bearer(token).field("Idempotency-Key", key).json(body)
+}
+
+fn order_body(debit: &str, credit: &str, amount: i64) -> String {
+    format!(r#"{{"debit_account":"{debit}","credit_account":"{credit}","amount":{amount},"currency":"EUR"}}"#)
 }
 
 /// The id of what a 201 has made.

@@ -183,6 +183,12 @@ impl Server {
         Process::of(self.child.id())
     }
 
+    /// Where it serves those who watch over it, of a server with `admin.listen`.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        let line = self.wait_for_line("admin listener on http://", START_TIMEOUT);
+        address_behind("admin listener on http://", &line).unwrap()
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -234,6 +240,13 @@ pub(crate) fn variable(key: &str) -> String {
     format!("RINGLEDGER__{}", key.replace('.', "__").to_uppercase())
 }
 
+/// The address that a line tells behind these words.
+fn address_behind(words: &str, line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(words)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:[]".contains(c));
+    Some(rest[..end.unwrap_or(rest.len())].parse().unwrap())
+}
+
 /// The address that it tells, and the lines before.
 fn wait_for_address(child: &mut Child, log: &mpsc::Receiver<String>) -> (SocketAddr, Vec<String>) {
     let deadline = Instant::now() + START_TIMEOUT;
@@ -241,9 +254,8 @@ fn wait_for_address(child: &mut Child, log: &mpsc::Receiver<String>) -> (SocketA
     loop {
         match log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
-                if let Some((_, rest)) = line.split_once("listening on http://") {
-                    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:[]".contains(c));
-                    return (rest[..end.unwrap_or(rest.len())].parse().unwrap(), seen);
+                if let Some(address) = address_behind("listening on http://", &line) {
+                    return (address, seen);
                 }
                 seen.push(line);
             }
