@@ -166,7 +166,8 @@ impl AppError {
         }
     }
 
-    fn into_problem(self) -> Problem {
+    /// The problem that tells the caller.
+    pub(super) fn into_problem(self) -> Problem {
         let (status, code, title) = self.row();
         let problem = Problem::new(status, code, title, self.detail());
         match self {

@@ -11,6 +11,7 @@ pub mod events;
 mod health;
 mod idempotency;
 mod metrics;
+pub mod openapi;
 mod paging;
 pub mod rate_limit;
 pub mod routes;

@@ -17,6 +17,7 @@ mod holds;
 mod idempotency;
 mod layers;
 mod metrics;
+mod openapi;
 mod postgres;
 mod rate_limit;
 mod raw;
