@@ -24,7 +24,7 @@ use self::signals::{Signals, Wish};
 pub use self::store::location;
 use self::store::{accept, serving_location};
 use self::workers::{busy_poll, worker_cores};
-use crate::api::{self, Api, RateLimiter, routes};
+use crate::api::{self, About, Api, RateLimiter, RecentProblems, routes};
 use crate::config::{self, AccessLog, IoMode, Live, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
@@ -93,7 +93,8 @@ pub fn serve(settings: &Settings, reload: Reload<'_>, logging: &Logging) -> Resu
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
     let (tokens, tickets) = (Tokens::new(&key), Tickets::new(&key));
-    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, metrics };
+    let about = about(settings, &choice, &store);
+    let blueprint = Blueprint { settings, store, tokens, tickets, lane, pool, rate_limiter, metrics, about };
     let counted = tallies.into_iter().zip(core_commits).collect();
     let server = Server::start(&blueprint, choice.engine, &cores, listeners, counted, logging)?;
     let listener = blueprint.store.listener();
@@ -202,6 +203,17 @@ fn metrics(settings: &Settings, workers: usize, logging: &Logging) -> (Arc<Metri
     (Arc::new(metrics), tallies)
 }
 
+/// What the dashboard tells of the process.
+fn about(settings: &Settings, choice: &runtime::Choice, store: &Store) -> Arc<About> {
+    Arc::new(About {
+        version: env!("CARGO_PKG_VERSION"),
+        engine: choice.engine.to_string(),
+        engine_reason: choice.reason.clone(),
+        store: store.describe(),
+        settings: config::shown(settings),
+    })
+}
+
 const fn sampling(access: AccessLog) -> Sampling {
     match access {
         AccessLog::All => Sampling::All,
@@ -221,6 +233,7 @@ struct Blueprint<'a> {
     pool: CpuPool,
     rate_limiter: Arc<RateLimiter>,
     metrics: Arc<Metrics>,
+    about: Arc<About>,
 }
 
 impl Blueprint<'_> {
@@ -229,11 +242,12 @@ impl Blueprint<'_> {
         &self,
         commits: CoreCommits,
         statements: StatementReader,
+        recent: RecentProblems,
     ) -> Result<Box<dyn FnOnce() -> Api + Send>, AppFailure> {
         let reader = self.store.reader().map_err(failed)?;
         let (lane, pool) = (self.lane.for_core(), self.pool.clone());
         let (tokens, tickets) = (self.tokens.clone(), self.tickets.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let (metrics, about) = (Arc::clone(&self.metrics), Arc::clone(&self.about));
         let settings = self.settings;
         let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
         let router = routes::router(settings.runtime.bench_endpoints);
@@ -252,6 +266,8 @@ impl Blueprint<'_> {
                 token_ttl_s,
                 metrics,
                 metrics_public,
+                about,
+                recent,
                 draining: false.into(),
             }
         }))
@@ -284,8 +300,9 @@ impl Server {
         let settings = blueprint.settings;
         let mut workers = Vec::with_capacity(cores.len());
         let statements = blueprint.store.statement_readers(cores.len()).map_err(failed)?;
-        let parts = cores.iter().zip(listeners).zip(counted).zip(statements);
-        for (index, (((core, listener), (metrics, commits)), statements)) in parts.enumerate() {
+        let recent = RecentProblems::for_cores(cores.len());
+        let parts = cores.iter().zip(listeners).zip(counted).zip(statements).zip(recent);
+        for (index, ((((core, listener), (metrics, commits)), statements), recent)) in parts.enumerate() {
             let worker = Worker {
                 index,
                 core: *core,
@@ -295,7 +312,7 @@ impl Server {
                 limits: settings.limits.clone(),
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,
-                api: blueprint.api(commits, statements)?,
+                api: blueprint.api(commits, statements, recent)?,
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),

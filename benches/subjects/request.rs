@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, Write as _};
-use ringledger::api::{Api, RateLimiter, routes};
+use ringledger::api::{Api, RateLimiter, RecentProblems, routes};
 use ringledger::config::Settings;
 use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{Actor, Currencies, Role};
@@ -235,6 +235,8 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         token_ttl_s: settings.auth.token_ttl_s,
         metrics: Arc::new(metrics),
         metrics_public: settings.metrics.public,
+        about: Arc::default(),
+        recent: RecentProblems::for_cores(1).remove(0),
         draining: false.into(),
     };
     let tally = tallies.pop().expect("what the one core counts with");

@@ -150,6 +150,12 @@ impl AppError {
         }
     }
 
+    /// Status and code of the reply.
+    pub fn status_and_code(&self) -> (u16, &'static str) {
+        let (status, code, _) = self.row();
+        (status.as_u16(), code)
+    }
+
     /// Whether what follows on the connection cannot be told from this request, or is not worth reading.
     pub const fn ends_connection(&self) -> bool {
         matches!(self, Self::Malformed(_) | Self::BodyTimeout | Self::BodyBroken | Self::PayloadTooLarge(_))

@@ -13,6 +13,11 @@ const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
 /// Their media types, with the versions that Prometheus asks for.
 pub(super) const MEDIA_TYPES: [&str; 2] = [FORMATS[0].content_type(), FORMATS[1].content_type()];
 
+/// Everything that is measured, as Prometheus gets it without a wish.
+pub(super) fn prometheus(api: &Api) -> String {
+    api.metrics.render(Format::Prometheus)
+}
+
 /// GET `/metrics`. For operators alone unless `metrics.public`.
 pub(super) fn scrape(api: &Api, call: &Call<'_>) -> Answer {
     if !api.metrics_public {

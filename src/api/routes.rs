@@ -5,8 +5,8 @@ use std::pin::Pin;
 use http::Method;
 
 use super::{
-    Answer, Api, AppError, AuthUser, accounts, bench, events, health, metrics, openapi, statements, tokens,
-    transfers, users,
+    Answer, Api, AppError, AuthUser, accounts, bench, dashboard, events, health, metrics, openapi,
+    statements, tokens, transfers, users,
 };
 use crate::telemetry::metrics::RowLabels;
 use crate::web::call::Call;
@@ -130,6 +130,8 @@ pub(super) fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
         (get.clone(), "/api/v1/events", None, NOTHING, socket!(events::follow)),
         (post.clone(), "/api/v1/events/tickets", None, JSON, user!(events::ticket)),
+        (get.clone(), "/dashboard", None, PAGE, Endpoint::Now(dashboard::page)),
+        (get.clone(), "/dashboard/data", None, JSON, user!(dashboard::data)),
         (get.clone(), "/docs", None, PAGE, Endpoint::Now(openapi::page)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
         (get.clone(), "/metrics", None, METRICS, Endpoint::Now(metrics::scrape)),

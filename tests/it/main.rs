@@ -8,6 +8,7 @@ mod accounts;
 mod batches;
 mod commands;
 mod crash;
+mod dashboard;
 mod drain;
 mod errors;
 mod events;
