@@ -2,13 +2,16 @@
 
 mod described;
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::described::{Described, Operation};
+use crate::events::Follower;
 use crate::support::raw::{Connection, Request};
-use crate::support::{Answer, Api, Server, World, on_both_engines, on_both_stores, path_of, run};
+use crate::support::{Answer, Api, Server, World, act, on_both_engines, on_both_stores, path_of, run};
 
 on_both_engines!(
     the_document_is_what_the_command_prints,
@@ -163,11 +166,33 @@ async fn id_for(world: &World, operation: Operation<'_>) -> String {
     transfer["id"].as_str().unwrap().to_owned()
 }
 
+/// A frame for each of what a user can bring about.
+#[tokio::test]
+async fn frames_are_as_they_are_told() {
+    let world = World::new().await;
+    let described = Described::by(&world.nobody).await;
+    for verb in ["post", "void"] {
+        act(&world.alice.api, &world.hold(10).await, verb, verb).send().await.is(200);
+    }
+    let paid = world.alice.api.transfer(&world.payment(10)).send().await.json(201);
+    act(&world.operator, &paid, "reverse", "back").send().await.is(201);
+    let frame = &described.operation("followEvents").words["x-websocket-frame"];
+    let query = format!("?after=0&account={}", world.alice.account);
+    let mut follower = Follower::new(world.server.address(), world.operator.token(), &query);
+    let mut missing =
+        BTreeSet::from(["created", "posted", "voided", "reversed"].map(|what| format!("transfer.{what}")));
+    while !missing.is_empty() {
+        let told = follower.read().unwrap();
+        assert_eq!(described.flaws(frame, &told), None);
+        missing.remove(told["type"].as_str().unwrap());
+    }
+}
+
 /// Callers and what they ask, for as many problems as can be met without breaking the server.
 async fn refusals_are_told_of(store: crate::support::Store) {
     let world = World::of_set(store, &[("rate_limit.per_second", "1000000")]).await;
     let described = Described::by(&world.nobody).await;
-    let mut codes = std::collections::BTreeSet::new();
+    let mut codes = BTreeSet::new();
     for (operation, answer) in refusals(&world, &described).await {
         described.check(operation, &answer);
         let problem: Value = serde_json::from_slice(&answer.body).unwrap();
