@@ -12,6 +12,8 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What `cargo build` and `cargo test` leave.
 BUILT = str(pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/ringledger")
+# The drain's own deadline, and as much again.
+END_S = 20
 PASSWORD = "correct horse battery"
 
 
@@ -41,9 +43,13 @@ class Server:
         return Caller(self, token)
 
     def end(self):
-        """Drains; whatever is under way is answered."""
+        """Drains; whatever is under way is answered. The exit code."""
         self.process.terminate()
-        return self.process.wait()
+        try:
+            return self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            sys.exit(f"the server did not end within {END_S} s")
 
 
 class Caller:
