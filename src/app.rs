@@ -33,7 +33,7 @@ pub use self::store::location;
 use self::store::{accept, serving_location};
 use self::threads::Threads;
 use self::workers::{busy_poll, worker_cores};
-use crate::api::{self, Api, RateLimiter, routes};
+use crate::api::{self, About, Api, RateLimiter, RecentProblems, routes};
 use crate::config::{self, AccessLog, IoMode, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
@@ -113,6 +113,7 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
     let (tokens, tickets) = (Tokens::new(&keys), Tickets::new(&keys));
+    let about = about(settings, &choice, &store);
     let followers = Followers::default();
     let live = watch::Sender::new(Arc::new(reload::of_workers(settings, keys.clone())));
     let blueprint = Blueprint {
@@ -125,6 +126,7 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
         pool,
         rate_limiter,
         scraper,
+        about,
         live: &live,
     };
     let counted = tallies.into_iter().zip(core_commits).collect();
@@ -196,6 +198,17 @@ pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
     settings.ledger.currencies.0.iter().map(unit).collect::<Result<_, _>>().map(Currencies::with_own)
 }
 
+/// What the dashboard tells of the process.
+fn about(settings: &Settings, choice: &runtime::Choice, store: &Store) -> Arc<About> {
+    Arc::new(About {
+        version: BUILD.version,
+        engine: choice.engine.to_string(),
+        engine_reason: choice.reason.clone(),
+        store: store.describe(),
+        settings: config::shown(settings),
+    })
+}
+
 const fn sampling(access: AccessLog) -> Sampling {
     match access {
         AccessLog::All => Sampling::All,
@@ -217,6 +230,7 @@ struct Blueprint<'a> {
     rate_limiter: Arc<RateLimiter>,
     live: &'a watch::Sender<Arc<LiveSettings>>,
     scraper: Option<Scraper>,
+    about: Arc<About>,
 }
 
 impl Blueprint<'_> {
@@ -232,11 +246,12 @@ impl Blueprint<'_> {
         commits: CoreCommits,
         statements: StatementReader,
         purpose: Purpose,
+        recent: RecentProblems,
     ) -> Result<Box<dyn FnOnce() -> Api + Send>, AppFailure> {
         let reader = self.store.reader().map_err(failed)?;
         let (lane, pool) = (self.lane.for_core(), self.pool.clone());
         let (tokens, tickets) = (self.tokens.clone(), self.tickets.clone());
-        let metrics = self.scraper.clone();
+        let (metrics, about) = (self.scraper.clone(), Arc::clone(&self.about));
         let settings = self.settings;
         let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
         let router = match purpose {
@@ -267,6 +282,8 @@ impl Blueprint<'_> {
                 metrics,
                 metrics_public,
                 is_admin: purpose == Purpose::Admin,
+                about,
+                recent,
                 draining: false.into(),
             }
         }))
@@ -299,8 +316,9 @@ impl Server {
         let settings = blueprint.settings;
         let mut workers = Vec::with_capacity(seats.len());
         let statements = blueprint.store.statement_readers(seats.len()).map_err(failed)?;
-        let parts = seats.into_iter().zip(counted).zip(statements);
-        for (index, ((seat, (metrics, commits)), statements)) in parts.enumerate() {
+        let recent = RecentProblems::for_cores(seats.len());
+        let parts = seats.into_iter().zip(counted).zip(statements).zip(recent);
+        for (index, (((seat, (metrics, commits)), statements), recent)) in parts.enumerate() {
             let Seat { core, listener, purpose } = seat;
             let (name, busy_poll) = match purpose {
                 Purpose::Public => (format!("worker-{index}"), busy_poll(settings)),
@@ -316,7 +334,7 @@ impl Server {
                 limits: settings.limits.clone(),
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,
-                api: blueprint.api(commits, statements, purpose)?,
+                api: blueprint.api(commits, statements, purpose, recent)?,
                 live: blueprint.live.subscribe(),
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),

@@ -146,6 +146,8 @@ pub enum Command {
     /// Look at the settings.
     #[command(subcommand, after_help = CONFIG_EXAMPLES)]
     Config(Config),
+    /// Print the OpenAPI 3.1 document of the HTTP interface.
+    Openapi,
     /// Print a completion script for a shell.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(Completions),

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use secrecy::SecretString;
 
+use crate::api::openapi;
 use crate::app::{self, AppFailure, Source};
 use crate::cli::{Command, Config, Invocation, Migrate, Token, User, UserAdd};
 use crate::config::{self, Secrets, Settings, Sources};
@@ -26,9 +27,11 @@ const PASSWORD_LINE_BYTES: u64 = PASSWORD_MAX_BYTES as u64 + 2;
 
 /// Runs a command.
 pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
-    // A completion script needs no settings, so broken ones must not be in its way.
-    if let Command::Completions(completions) = &invocation.command {
-        return complete(completions.shell);
+    // These need no settings, so broken ones must not be in their way.
+    match &invocation.command {
+        Command::Completions(completions) => return complete(completions.shell),
+        Command::Openapi => return print(format_args!("{}", openapi::text())),
+        _ => {}
     }
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
     let loaded = config::load(&sources).map_err(|error| AppFailure::Configuration(error.to_string()))?;
@@ -63,6 +66,7 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
             print(format_args!("the settings are valid"))
         }
         Command::Completions(completions) => complete(completions.shell),
+        Command::Openapi => print(format_args!("{}", openapi::text())),
     }
 }
 

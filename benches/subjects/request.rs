@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, Write as _};
-use ringledger::api::{Api, RateLimiter, routes};
+use ringledger::api::{Api, RateLimiter, RecentProblems, routes};
 use ringledger::app::build::BUILD;
 use ringledger::config::Settings;
 use ringledger::models::user::BUILT_IN_OPERATOR;
@@ -248,6 +248,8 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         metrics: None,
         metrics_public: settings.metrics.public.into(),
         is_admin: false,
+        about: Arc::default(),
+        recent: RecentProblems::for_cores(1).remove(0),
         draining: false.into(),
     };
     let tally = tallies.pop().expect("what the one core counts with");

@@ -153,6 +153,12 @@ impl AppError {
         }
     }
 
+    /// Status and code of the reply.
+    pub fn status_and_code(&self) -> (u16, &'static str) {
+        let (status, code, _) = self.row();
+        (status.as_u16(), code)
+    }
+
     /// Whether what follows on the connection cannot be told from this request, or is not worth reading.
     pub const fn ends_connection(&self) -> bool {
         matches!(self, Self::Malformed(_) | Self::BodyTimeout | Self::BodyBroken | Self::PayloadTooLarge(_))
@@ -169,7 +175,8 @@ impl AppError {
         }
     }
 
-    fn into_problem(self) -> Problem {
+    /// The problem that tells the caller.
+    pub(super) fn into_problem(self) -> Problem {
         let (status, code, title) = self.row();
         let problem = Problem::new(status, code, title, self.detail());
         match self {

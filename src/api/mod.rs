@@ -6,13 +6,16 @@
 mod accounts;
 mod auth;
 mod bench;
+pub mod dashboard;
 pub mod error;
 pub mod events;
 mod health;
 mod idempotency;
 mod metrics;
+pub mod openapi;
 mod paging;
 pub mod rate_limit;
+pub mod recent;
 pub mod routes;
 mod statements;
 mod tokens;
@@ -23,8 +26,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 pub use auth::AuthUser;
+pub use dashboard::About;
 pub use error::AppError;
 pub use rate_limit::RateLimiter;
+pub use recent::RecentProblems;
 pub use routes::{Endpoint, Route};
 
 use crate::models::Currencies;
@@ -56,6 +61,10 @@ pub struct Api {
     pub metrics_public: Cell<bool>,
     /// Whether it answers at `admin.listen`, to those who may see everything.
     pub is_admin: bool,
+    /// What the process is, for the dashboard.
+    pub about: Arc<About>,
+    /// The last problems, for the dashboard.
+    pub recent: RecentProblems,
     /// Whether the server has begun to drain: then `/ready` says no.
     pub draining: Cell<bool>,
 }

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use http::Method;
 
 use super::{
-    Answer, Api, AppError, AuthUser, accounts, bench, events, health, metrics, statements, tokens, transfers,
-    users,
+    Answer, Api, AppError, AuthUser, accounts, bench, dashboard, events, health, metrics, openapi,
+    statements, tokens, transfers, users,
 };
 use crate::telemetry::metrics::RowLabels;
 use crate::web::call::Call;
@@ -61,7 +61,7 @@ pub enum Endpoint {
 }
 
 /// The paths that are served at `admin.listen`, and nothing else is. What they show there, they show to anyone.
-const ADMIN: [&str; 3] = ["/health", "/metrics", "/ready"];
+const ADMIN: [&str; 5] = ["/dashboard", "/dashboard/data", "/health", "/metrics", "/ready"];
 
 const JSON: &[&str] = &["application/json"];
 /// What is sent over a WebSocket has no media type.
@@ -69,6 +69,7 @@ const NOTHING: &[&str] = &[];
 const METRICS: &[&str] = &metrics::MEDIA_TYPES;
 const STATEMENT: &[&str] = &statements::MEDIA_TYPES;
 const TEXT: &[&str] = &["text/plain"];
+const PAGE: &[&str] = &["text/html"];
 
 /// A row for anyone.
 macro_rules! public {
@@ -99,7 +100,7 @@ macro_rules! socket {
 }
 
 /// A row as it is written down.
-type Row = (Method, &'static str, BodyRule, &'static [&'static str], Endpoint);
+pub(super) type Row = (Method, &'static str, BodyRule, &'static [&'static str], Endpoint);
 
 /// Method and path of each route, in the order of [`Route::row`].
 pub fn labels(bench_endpoints: bool) -> Vec<RowLabels> {
@@ -126,7 +127,8 @@ fn routed(bench_endpoints: bool, wanted: impl Fn(&str) -> bool) -> Router<Route>
     }))
 }
 
-fn rows(bench_endpoints: bool) -> Vec<Row> {
+/// The table.
+pub(super) fn rows(bench_endpoints: bool) -> Vec<Row> {
     use BodyRule::{BatchJson, Json, None, OptionalJson};
     let get = Method::GET;
     let post = Method::POST;
@@ -150,8 +152,12 @@ fn rows(bench_endpoints: bool) -> Vec<Row> {
         (get.clone(), "/api/v1/transfers/{id}", None, JSON, user!(transfers::read)),
         (get.clone(), "/api/v1/events", None, NOTHING, socket!(events::follow)),
         (post.clone(), "/api/v1/events/tickets", None, JSON, user!(events::ticket)),
+        (get.clone(), "/dashboard", None, PAGE, Endpoint::Now(dashboard::page)),
+        (get.clone(), "/dashboard/data", None, JSON, always!(dashboard::data)),
+        (get.clone(), "/docs", None, PAGE, Endpoint::Now(openapi::page)),
         (get.clone(), "/health", None, JSON, Endpoint::Now(health::health)),
         (get.clone(), "/metrics", None, METRICS, always!(metrics::scrape)),
+        (get.clone(), "/openapi.json", None, JSON, Endpoint::Now(openapi::json)),
         (get.clone(), "/ready", None, JSON, always!(health::ready)),
     ];
     if bench_endpoints {

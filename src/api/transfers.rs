@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 
-pub(super) use self::batch::create as create_batch;
+pub(super) use self::batch::{create as create_batch, refused as batch_refused};
 pub(super) use self::holds::{post, reverse, void};
 use self::order::OrderBody;
 use super::error::mark_replayed;

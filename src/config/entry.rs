@@ -9,6 +9,8 @@ use figment2::value::{Dict, Map, Value};
 use figment2::{Metadata, Profile, Provider, util};
 use serde::Serialize;
 
+use super::settings::Settings;
+
 /// Where the value of a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -90,6 +92,11 @@ pub(super) fn leaves(settings: &impl Serialize) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     collect(String::new(), tree, &mut found);
     found
+}
+
+/// Every setting as a person would write it, in the order of the keys; absent ones are `None`. Shows no password.
+pub fn shown(settings: &Settings) -> Vec<(String, Option<String>)> {
+    leaves(settings).into_iter().map(|(key, value)| (key, text(&value))).collect()
 }
 
 fn collect(key: String, value: Value, found: &mut BTreeMap<String, Value>) {

@@ -25,7 +25,7 @@ mod tests;
 
 pub use check::{TOKEN_TTL_MAX_S, WORKERS_MAX};
 pub use choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel, UnknownChoice};
-pub use entry::Origin;
+pub use entry::{Origin, shown};
 pub use error::{ConfigError, Problem};
 pub use live::{Change, Live, LiveAuth, LiveLimits, LiveLog, LiveMetrics};
 pub use load::{Loaded, Overrides, Row, Secrets, Sources, load};

@@ -265,3 +265,14 @@ fn the_table_has_every_setting_in_the_order_of_the_keys() {
     assert_eq!(value("limits.body_bytes").as_deref(), Some("65536"));
     assert_eq!(value("store.url"), None);
 }
+
+#[test]
+fn what_is_shown_of_settings_has_every_key_and_no_password() {
+    let mut settings = Settings::default();
+    let url = StoreUrl::try_from("postgres://reader:open-sesame@db/ledger".to_owned()).unwrap();
+    (settings.store.url, settings.store.replica_url) = (Some(url.clone()), Some(url));
+    let shown = shown(&settings);
+    assert!(shown.contains(&("limits.fields".to_owned(), Some("64".to_owned()))), "{shown:?}");
+    assert!(shown.iter().any(|(key, value)| key == "store.replica_url" && value.is_some()), "{shown:?}");
+    assert!(!format!("{shown:?}").contains("open-sesame"), "{shown:?}");
+}

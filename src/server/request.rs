@@ -171,7 +171,7 @@ impl Exchanges {
             let arrived = Arrived { begin, head, body, id, route };
             return Answering::Waiting(Box::pin(Rc::clone(self).answer_in_time(arrived, under_way)));
         };
-        let (mut reply, ends_connection) = record.settle(outcome);
+        let (mut reply, ends_connection) = record.settle(outcome, &self.api.recent);
         let closes = ends_connection || self.closing.get();
         let now = Instant::now();
         self.note_if_slow(&record, reply.status, now, &under_way, Split::default);
@@ -216,7 +216,7 @@ impl Exchanges {
                 Err(AppError::Overloaded(_) | AppError::TooManyRequests { .. }) => REFUSAL,
                 Ok(_) | Err(_) => DISCARD,
             };
-            let (reply, ends_connection) = record.settle(outcome);
+            let (reply, ends_connection) = record.settle(outcome, &self.api.recent);
             if reply.status == StatusCode::SWITCHING_PROTOCOLS {
                 return (reply, false, split::so_far());
             }

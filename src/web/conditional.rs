@@ -1,12 +1,13 @@
 //! Validators and conditional requests (RFC 9110 §8.8.3 and §13.1.2).
 //!
-//! Knows a version number only, not what it is the version of.
+//! Knows a version number or a content only, not what it is.
 
 use std::fmt;
 use std::io::Write as _;
 
 use http::header::IF_NONE_MATCH;
 use http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
 
 /// Digits of the largest version, with quotes.
 const MAX_BYTES: usize = 22;
@@ -28,6 +29,13 @@ impl ETag {
         let _ = write!(rest, "\"{version}\"");
         let len = MAX_BYTES - rest.len();
         Self { text, len }
+    }
+
+    /// The tag of a whole content, by its SHA-256.
+    pub fn of_content(content: &[u8]) -> Self {
+        let mut head = [0; 8];
+        head.copy_from_slice(&Sha256::digest(content)[..8]);
+        Self::of_version(u64::from_be_bytes(head))
     }
 
     /// The tag with its quotes.

@@ -4,6 +4,7 @@
 //! problem documents. Must not know hyper, tokio, sockets or anything of the ledger: it could
 //! serve another application unchanged.
 
+pub mod asset;
 pub mod call;
 pub mod conditional;
 pub mod host;

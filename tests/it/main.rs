@@ -9,6 +9,7 @@ mod admin;
 mod batches;
 mod commands;
 mod crash;
+mod dashboard;
 mod drain;
 mod errors;
 mod events;
@@ -20,6 +21,7 @@ mod idempotency;
 mod layers;
 mod live;
 mod metrics;
+mod openapi;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod postgres;

@@ -90,13 +90,16 @@ fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> 
 /// The results, in a problem if all were refused together.
 fn written(batch: &BatchOutcome) -> Result<Bytes, EncodeError> {
     if batch.aborted {
-        let detail = "A transfer was refused, so none was made; see results.";
-        let problem =
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused", detail);
-        let problem = problem.with_extension("results", &Items(batch))?;
+        let problem = refused().with_extension("results", &Items(batch))?;
         return json::to_bytes(&problem.document(&batch.request_id));
     }
     json::to_bytes(&Results { results: Items(batch) })
+}
+
+/// The problem of a batch of which none was made, without its results.
+pub(in crate::api) fn refused() -> Problem {
+    let detail = "A transfer was refused, so none was made; see results.";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused", detail)
 }
 
 /// On the CPU pool; without room there on the ring after all, since the batch is stored.

@@ -9,7 +9,8 @@ use tracing::Span;
 
 use super::head::{self, Fields};
 use crate::api::rate_limit::Standing;
-use crate::api::{AppError, Route};
+use crate::api::{AppError, RecentProblems, Route};
+use crate::services::now;
 use crate::telemetry::access::Line;
 use crate::telemetry::request_id;
 use crate::web::reply::Reply;
@@ -62,11 +63,14 @@ impl<'a> Record<'a> {
     }
 
     /// The reply, and whether the connection ends with it. Errors go to the log under the request's name.
-    pub(super) fn settle(&self, outcome: Result<Reply, AppError>) -> (Reply, bool) {
+    /// They are noted for the dashboard, too.
+    pub(super) fn settle(&self, outcome: Result<Reply, AppError>, recent: &RecentProblems) -> (Reply, bool) {
         let (mut reply, ends_connection) = match outcome {
             Ok(reply) => (reply, false),
             Err(error) => {
                 self.span().in_scope(|| error.log());
+                let route = self.route.get().map(|(_, template)| template);
+                recent.note(now(), error.status_and_code(), route, self.id);
                 let ends_connection = error.ends_connection();
                 (error.into_reply(self.id), ends_connection)
             }

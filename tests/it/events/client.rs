@@ -13,12 +13,12 @@ use tungstenite::{Error, Message, WebSocket};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A WebSocket of events.
-pub(super) struct Follower(WebSocket<TcpStream>);
+pub(crate) struct Follower(WebSocket<TcpStream>);
 
 impl Follower {
     /// Follows with a token; `query` begins with `?` where it is not empty.
     #[track_caller]
-    pub(super) fn new(server: SocketAddr, token: &str, query: &str) -> Self {
+    pub(crate) fn new(server: SocketAddr, token: &str, query: &str) -> Self {
         Self::open(server, &format!("/api/v1/events{query}"), Some(token)).unwrap()
     }
 
@@ -41,7 +41,7 @@ impl Follower {
     }
 
     /// The next message, or how the server closed.
-    pub(super) fn read(&mut self) -> Result<Value, CloseFrame> {
+    pub(crate) fn read(&mut self) -> Result<Value, CloseFrame> {
         loop {
             match self.0.read() {
                 Ok(Message::Text(text)) => return Ok(serde_json::from_str(&text).unwrap()),
