@@ -8,6 +8,7 @@ mod accounts;
 mod batches;
 mod commands;
 mod crash;
+mod doctor;
 mod drain;
 mod errors;
 mod events;
