@@ -30,5 +30,6 @@ mod statements;
 mod store;
 mod support;
 mod transfers;
+mod tuning;
 mod users;
 mod verify;
