@@ -59,7 +59,9 @@ fn what_cannot_be_understood_ends_with_2() {
 fn help_version_and_completions_are_results() {
     let data = new_data();
     let help = run(data.path(), &["--help"]).ok();
-    for command in ["serve", "token", "user", "migrate", "verify", "doctor", "health", "config", "completions"] {
+    for command in
+        ["serve", "token", "user", "migrate", "verify", "doctor", "health", "config", "completions"]
+    {
         assert!(help.contains(command), "{help}");
         run(data.path(), &[command, "--help"]).ok();
     }
