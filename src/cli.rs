@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, value_parser};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 use crate::config::{IoMode, Overrides, TOKEN_TTL_MAX_S, WORKERS_MAX};
@@ -21,6 +21,7 @@ Examples:
   ringledger verify                             audit the ledger
   ringledger export --output ledger.jsonl       write all of it to a file
   ringledger config show                        see every setting and where it comes from
+  ringledger doctor                             see what this host does to latency
 
 Settings, later wins: built-in, the YAML file of --config, .env, the environment
 (RINGLEDGER__SECTION__KEY; DATABASE_URL is store.url), flags.
@@ -91,6 +92,25 @@ Examples:
   ringledger config show --redacted
   ringledger config check --config /etc/ringledger.yaml";
 
+const DOCTOR_EXAMPLES: &str = "\
+Changes nothing and needs no privilege. Each line says what is, what is wanted,
+why, how to get there, and where that stands. What a difference weighs depends
+on the profile: without one, `container` inside of a container, else `dev`.
+Exit codes: 0 ok, 1 warnings, 2 a blocker.
+
+Examples:
+  ringledger doctor
+  ringledger doctor --profile bare-metal --all
+  ringledger doctor --json | jq '.checks[] | select(.level == \"warning\")'";
+
+const HEALTH_EXAMPLES: &str = "\
+Asks a running server for /ready, or whatever --url names, and exits 0 when the
+answer is 200, else 1: the health check of a container without curl.
+
+Examples:
+  ringledger health
+  ringledger health --url http://127.0.0.1:8080/health";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   ringledger completions bash > ~/.local/share/bash-completion/completions/ringledger
@@ -143,6 +163,12 @@ pub enum Command {
     /// Read the whole ledger from JSON lines into an empty store.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(Import),
+    /// Report what this host does to latency and capacity.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
+    /// Ask a running server whether it is well.
+    #[command(after_help = HEALTH_EXAMPLES)]
+    Health(Health),
     /// Look at the settings.
     #[command(subcommand, after_help = CONFIG_EXAMPLES)]
     Config(Config),
@@ -246,6 +272,53 @@ pub struct Import {
     /// Print the result as one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `doctor`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Doctor {
+    /// Print the report as one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Kind of host that differences are weighed for.
+    #[arg(long, value_enum)]
+    pub profile: Option<Profile>,
+    /// Explain what is as wanted, too.
+    #[arg(long, conflicts_with = "json")]
+    pub all: bool,
+}
+
+/// A kind of host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// A shared machine to work on: only what stops the service is bad.
+    Dev,
+    /// A container or a virtual machine: its limits are ours to set, the machine is not.
+    Container,
+    /// A machine of our own: everything is ours to set.
+    BareMetal,
+}
+
+impl Profile {
+    /// As it is written on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Container => "container",
+            Self::BareMetal => "bare-metal",
+        }
+    }
+}
+
+/// `health`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Health {
+    /// What to ask, plain HTTP [default: /ready of the settings' server.listen].
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Milliseconds until the answer must be there.
+    #[arg(long, value_name = "MS", default_value_t = 3_000, value_parser = value_parser!(u32).range(1..=60_000))]
+    pub timeout_ms: u32,
 }
 
 /// `config`

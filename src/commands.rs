@@ -1,9 +1,12 @@
 //! What each command does. Results go to standard output, everything else to the log.
 
+mod doctor;
+mod health;
 mod ledger;
 mod progress;
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use secrecy::SecretString;
 
@@ -25,16 +28,25 @@ const COMMAND_LOG: &str = "warn";
 /// Longest line that is read as a password, in bytes: the longest password and a line end.
 const PASSWORD_LINE_BYTES: u64 = PASSWORD_MAX_BYTES as u64 + 2;
 
-/// Runs a command.
-pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
+/// Runs a command; the exit code is that of a command that could do its work.
+pub fn run(invocation: Invocation) -> Result<ExitCode, AppFailure> {
     // These need no settings, so broken ones must not be in their way.
     match &invocation.command {
-        Command::Completions(completions) => return complete(completions.shell),
-        Command::Openapi => return print(format_args!("{}", openapi::text())),
+        Command::Completions(completions) => return complete(completions.shell).map(|()| ExitCode::SUCCESS),
+        Command::Openapi => return print(format_args!("{}", openapi::text())).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
-    let loaded = config::load(&sources).map_err(|error| AppFailure::Configuration(error.to_string()))?;
+    let loaded = config::load(&sources);
+    if let Command::Doctor(command) = &invocation.command {
+        return doctor::run(command, loaded.as_ref().map(|loaded| &loaded.settings));
+    }
+    let loaded = loaded.map_err(|error| AppFailure::Configuration(error.to_string()))?;
+    run_with(invocation, &sources, &loaded).map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs a command that needs valid settings.
+fn run_with(invocation: Invocation, sources: &Sources, loaded: &config::Loaded) -> Result<(), AppFailure> {
     let settings = &loaded.settings;
     let (format, directives, collector) = match &invocation.command {
         Command::Serve(_) => (log_format(settings), app::log_directives(settings), app::collector(settings)),
@@ -50,7 +62,7 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
     match invocation.command {
         Command::Serve(_) => {
             let load =
-                || config::load(&sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
+                || config::load(sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
             app::serve(settings, Source { load: &load, files: sources.files() }, &logging)
         }
         Command::Token(command) => token(settings, &command),
@@ -59,14 +71,16 @@ pub fn run(invocation: Invocation) -> Result<(), AppFailure> {
         Command::Verify(command) => ledger::verify(settings, &command),
         Command::Export(command) => ledger::export(settings, &command),
         Command::Import(command) => ledger::import(settings, &command),
-        Command::Config(Config::Show { redacted: true }) => show(&loaded, Secrets::Redacted),
-        Command::Config(Config::Show { redacted: false }) => show(&loaded, Secrets::Shown),
+        Command::Config(Config::Show { redacted: true }) => show(loaded, Secrets::Redacted),
+        Command::Config(Config::Show { redacted: false }) => show(loaded, Secrets::Shown),
         Command::Config(Config::Check) => {
             app::location(settings)?;
             print(format_args!("the settings are valid"))
         }
-        Command::Completions(completions) => complete(completions.shell),
-        Command::Openapi => print(format_args!("{}", openapi::text())),
+        Command::Health(command) => health::run(settings, &command),
+        Command::Completions(_) | Command::Doctor(_) | Command::Openapi => {
+            unreachable!("done before the settings are needed")
+        }
     }
 }
 

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Err(usage) => usage.exit(),
     };
     match commands::run(invocation) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("ringledger: {failure}");
             exit_code(&failure)

@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 
 use io_uring::{IoUring, Probe, opcode, squeue, types};
 
+use super::obstacle::{Evidence, Obstacle};
 use super::sys;
 
 /// Submission queue entries of a worker's ring.
@@ -43,11 +44,11 @@ pub struct RingSetup {
 }
 
 /// A flag of [`RingSetup`], by name and by how it is set.
-type Flag = (&'static str, fn(RingSetup) -> RingSetup);
+pub(super) type Flag = (&'static str, fn(RingSetup) -> RingSetup);
 
 impl RingSetup {
     /// Every flag, the most useful first.
-    const FLAGS: [Flag; 2] = [
+    pub(super) const FLAGS: [Flag; 2] = [
         ("COOP_TASKRUN", |setup| Self { coop_taskrun: true, ..setup }),
         ("SINGLE_ISSUER", |setup| Self { single_issuer: true, ..setup }),
     ];
@@ -114,13 +115,10 @@ pub struct Choice {
 pub enum EngineError {
     /// EPERM or EACCES: a sysctl, a seccomp filter or a security module.
     #[error("io_uring is forbidden here: {0}")]
-    Forbidden(String),
-    /// ENOSYS.
-    #[error(
-        "this kernel has no io_uring, or a sandbox hides it: use Linux 5.19 or later, outside of \
-         gVisor and the like"
-    )]
-    Missing,
+    Forbidden(Obstacle),
+    /// ENOSYS: no such system call, or a filter that says so.
+    #[error("io_uring is not to be had here: {0}")]
+    Missing(Obstacle),
     /// EINVAL on every rung, or an operation or feature that the probe ring lacks.
     #[error("io_uring of this kernel is too old ({0}): use Linux 5.19 or later")]
     TooOld(&'static str),
@@ -151,10 +149,10 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    fn from_setup(error: io::Error) -> Self {
+    pub(super) fn from_setup(error: io::Error) -> Self {
         match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => Self::Forbidden(advice_when_forbidden()),
-            Some(libc::ENOSYS) => Self::Missing,
+            Some(libc::EPERM | libc::EACCES) => Self::Forbidden(Evidence::of_caller().of_refusal()),
+            Some(libc::ENOSYS) => Self::Missing(Evidence::of_caller().of_absence()),
             Some(libc::EINVAL) => Self::TooOld("it refuses the set-up flags"),
             Some(libc::ENOMEM) => Self::Memory { limit: sys::soft_limit(libc::RLIMIT_MEMLOCK) },
             Some(libc::EMFILE) => Self::Files { limit: sys::soft_limit(libc::RLIMIT_NOFILE) },
@@ -166,23 +164,9 @@ impl EngineError {
     /// merely starved (memory, files), epoll would be starved a little later.
     fn is_absence(&self) -> bool {
         match self {
-            Self::Forbidden(_) | Self::Missing | Self::TooOld(_) => true,
+            Self::Forbidden(_) | Self::Missing(_) | Self::TooOld(_) => true,
             Self::Memory { .. } | Self::Files { .. } | Self::Probe(_) | Self::Build(_) => false,
         }
-    }
-}
-
-/// The sysctl tells the two causes of EPERM apart; it is absent before Linux 6.6.
-fn advice_when_forbidden() -> String {
-    match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled") {
-        Ok(value) if value.trim() != "0" => format!(
-            "kernel.io_uring_disabled is {}; allow it with `sysctl -w kernel.io_uring_disabled=0`",
-            value.trim()
-        ),
-        Ok(_) | Err(_) => "a seccomp or container filter refuses it; allow the calls \
-                           io_uring_setup, io_uring_enter and io_uring_register (for docker: \
-                           --security-opt seccomp=PROFILE)"
-            .to_owned(),
     }
 }
 
@@ -193,6 +177,13 @@ fn advice_when_forbidden() -> String {
 /// (memory, file descriptors, the unknown).
 pub fn choose(mode: IoMode) -> Result<Choice, EngineError> {
     decide(mode, try_ring)
+}
+
+/// How a worker's ring is set up on this host, found by building one.
+///
+/// Errors: whatever stands in the way.
+pub(super) fn probe() -> Result<RingSetup, EngineError> {
+    climb(try_ring)
 }
 
 fn decide(
@@ -232,6 +223,16 @@ fn climb(attempt: impl Fn(RingSetup) -> Result<(), EngineError>) -> Result<RingS
     Ok(found)
 }
 
+/// The operations that sockets are made of, by the names of `io_uring_enter(2)`.
+pub(super) const OPERATIONS: [(&str, u8); 6] = [
+    ("IORING_OP_ACCEPT", opcode::Accept::CODE),
+    ("IORING_OP_RECV", opcode::Recv::CODE),
+    ("IORING_OP_SEND", opcode::Send::CODE),
+    ("IORING_OP_POLL_ADD", opcode::PollAdd::CODE),
+    ("IORING_OP_ASYNC_CANCEL", opcode::AsyncCancel::CODE),
+    ("IORING_OP_NOP", opcode::Nop::CODE),
+];
+
 /// Builds a ring as a worker would, checks what the streams need and runs a no-op through it.
 fn try_ring(setup: RingSetup) -> Result<(), EngineError> {
     let mut ring = setup.builder().build(RING_ENTRIES).map_err(EngineError::from_setup)?;
@@ -240,15 +241,7 @@ fn try_ring(setup: RingSetup) -> Result<(), EngineError> {
     if !ring.params().is_feature_nodrop() || !ring.params().is_feature_fast_poll() {
         return Err(EngineError::TooOld("it lacks NODROP or FAST_POLL"));
     }
-    let needed = [
-        opcode::Accept::CODE,
-        opcode::Recv::CODE,
-        opcode::Send::CODE,
-        opcode::PollAdd::CODE,
-        opcode::AsyncCancel::CODE,
-        opcode::Nop::CODE,
-    ];
-    if !needed.iter().all(|&code| probe.is_supported(code)) {
+    if !OPERATIONS.iter().all(|&(_, code)| probe.is_supported(code)) {
         return Err(EngineError::TooOld("it lacks accept, recv, send, poll or cancel"));
     }
     complete(&mut ring, &opcode::Nop::new().build()).map_err(EngineError::from_setup)?;
@@ -261,7 +254,7 @@ fn try_ring(setup: RingSetup) -> Result<(), EngineError> {
 /// Whether an operation can be cancelled by its descriptor, which is how a resting connection gets
 /// its receive buffer back (Linux 5.19). Nothing is in flight, so the answer is "not found" where
 /// it is supported.
-fn cancels_by_descriptor(ring: &mut IoUring) -> io::Result<bool> {
+pub(super) fn cancels_by_descriptor(ring: &mut IoUring) -> io::Result<bool> {
     let descriptor = types::Fd(ring.as_raw_fd());
     let entry = opcode::AsyncCancel2::new(types::CancelBuilder::fd(descriptor).all()).build();
     match complete(ring, &entry) {
@@ -273,7 +266,7 @@ fn cancels_by_descriptor(ring: &mut IoUring) -> io::Result<bool> {
 }
 
 /// Runs one operation, which must refer to no memory, to its end.
-fn complete(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
+pub(super) fn complete(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
     // SAFETY: the callers build operations without buffers, so nothing needs to outlive them.
     unsafe { ring.submission().push(entry) }.expect("a fresh submission queue has room for one entry");
     ring.submit_and_wait(1)?;
@@ -295,9 +288,9 @@ mod tests {
     #[test]
     fn auto_falls_back_with_a_line_that_says_what_to_do() {
         let cases = [
-            (libc::EPERM, "io_uring_setup, io_uring_enter and io_uring_register"),
-            (libc::EACCES, "io_uring_setup"),
-            (libc::ENOSYS, "no io_uring"),
+            (libc::EPERM, "forbidden here"),
+            (libc::EACCES, "forbidden here"),
+            (libc::ENOSYS, "not to be had here"),
             (libc::EINVAL, "5.19"),
         ];
         for (errno, words) in cases {

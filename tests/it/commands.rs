@@ -59,7 +59,19 @@ fn what_cannot_be_understood_ends_with_2() {
 fn help_version_and_completions_are_results() {
     let data = new_data();
     let help = run(data.path(), &["--help"]).ok();
-    for command in ["serve", "token", "user", "migrate", "verify", "config", "openapi", "completions"] {
+    let commands = [
+        "serve",
+        "token",
+        "user",
+        "migrate",
+        "verify",
+        "doctor",
+        "health",
+        "config",
+        "openapi",
+        "completions",
+    ];
+    for command in commands {
         assert!(help.contains(command), "{help}");
         run(data.path(), &[command, "--help"]).ok();
     }

@@ -62,8 +62,10 @@ impl SigningKey {
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let io_error = |source| KeyError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io_error)?;
-        let mode = file.metadata().map_err(io_error)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
+        let metadata = file.metadata().map_err(io_error)?;
+        let reader = std::fs::metadata("/proc/self").map_err(io_error)?.uid();
+        let mode = metadata.mode() & 0o777;
+        if is_exposed(mode, metadata.uid(), reader) {
             return Err(KeyError::Exposed { path: path.to_owned(), mode });
         }
         let mut hex = String::new();
@@ -106,6 +108,14 @@ impl SigningKey {
     }
 }
 
+/// Whether others can read a file of `mode` and `owner`. Its group may where it is root's and not the reader's own:
+/// that is how Kubernetes mounts secrets for users that are not root, and what Postgres allows for its key.
+const fn is_exposed(mode: u32, owner: u32, reader: u32) -> bool {
+    const ROOT: u32 = 0;
+    let others = if owner == ROOT && reader != ROOT { 0o037 } else { 0o077 };
+    mode & others != 0
+}
+
 /// Writes the key beside its place and links it there, so that nobody reads half a key.
 fn make_key_file(path: &Path) -> io::Result<()> {
     if path.exists() {
@@ -128,6 +138,14 @@ fn make_key_file(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_may_read_what_root_gave_it() {
+        let (root, user) = (0, 65_532);
+        assert!(!is_exposed(0o440, root, user) && !is_exposed(0o640, root, user));
+        assert!(is_exposed(0o440, user, user) && is_exposed(0o440, root, root));
+        assert!(is_exposed(0o444, root, user) && is_exposed(0o660, root, user));
+    }
 
     #[test]
     fn a_key_is_made_once_and_kept_private() {
