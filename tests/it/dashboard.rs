@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use crate::support::raw::{Connection, Request};
 use crate::support::{Server, add_user, on_both_engines, run};
 
-on_both_engines!(only_operators_see_the_data, it_tells_of_requests_and_of_problems);
+on_both_engines!(
+    only_operators_see_the_data,
+    who_reaches_the_admin_listener_needs_no_token,
+    it_tells_of_requests_and_of_problems,
+);
 
 fn only_operators_see_the_data(engine: &str) {
     let server = Server::start_with(&["--io", engine]);
@@ -25,6 +29,16 @@ fn only_operators_see_the_data(engine: &str) {
     assert_eq!((user.status, user.problem_code().as_str()), (403, "forbidden"));
     let operator = ask(Some(&server.operator_token()));
     assert_eq!((operator.status, operator.field("cache-control")), (200, Some("no-store")));
+}
+
+fn who_reaches_the_admin_listener_needs_no_token(engine: &str) {
+    let server = Server::start_set(&["--io", engine], &[("admin.listen", "127.0.0.1:0")]);
+    let mut connection = Connection::open(server.admin_address());
+    assert_eq!(connection.call(Request::get("/dashboard").bytes()).status, 200);
+    let data = connection.call(Request::get("/dashboard/data").bytes());
+    assert_eq!(data.status, 200, "{data:?}");
+    assert!(data.json()["histograms"]["lane_batch_size"].is_object());
+    assert_eq!(connection.call(Request::get("/docs").bytes()).status, 404);
 }
 
 fn it_tells_of_requests_and_of_problems(engine: &str) {
