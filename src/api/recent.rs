@@ -42,7 +42,7 @@ impl RecentProblems {
         (0..cores).map(|own| Self { cores: Arc::clone(&all), own }).collect()
     }
 
-    /// Remembers a problem of this core. After the first [`REMEMBERED`] nothing is allocated for a usual id.
+    /// Remembers a problem of this core. After the first 32 nothing is allocated for a usual id.
     pub fn note(
         &self,
         at: Timestamp,

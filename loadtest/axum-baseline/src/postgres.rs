@@ -14,10 +14,10 @@ use deadpool_postgres::{
     BuildError, Client, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError,
     RecyclingMethod, Runtime,
 };
-use ringledger::models::posting::{Command, Outcome, TransferRequest};
+use ringledger::models::posting::{Command, Outcome, TransferRequest, Unseen};
 use ringledger::services::now;
 use ringledger::store::StoreError;
-use ringledger::store::postgres::batch::{self, Attempt, Memory};
+use ringledger::store::postgres::batch::{self, Memory};
 use tokio_postgres::{Config, NoTls};
 
 use crate::error::AppError;
@@ -104,9 +104,10 @@ async fn start_session(client: &ClientWrapper, order: Order) -> Result<(), tokio
 async fn post(session: &Session, command: &Command) -> Result<Outcome, AppError> {
     let commands = slice::from_ref(command);
     let memory = Memory::default();
+    let mut unseen = Unseen::default();
     let mut tries = 1;
     let posted = loop {
-        match batch::post(session, &memory, commands, &now, Attempt::First, || ()).await {
+        match batch::post(session, &memory, commands, &now, &mut unseen).await {
             Err(error) if error.lost_a_race() && tries < TRIES => tokio::time::sleep(PAUSE).await,
             ended => break ended,
         }

@@ -119,6 +119,7 @@ pub(super) async fn create(
         | Outcome::OwnerNotFound
         | Outcome::Batch { .. }
         | Outcome::Expired(_)
+        | Outcome::KeyDamaged
         | Outcome::NotFound) => Err(AppError::Internal(format!("a transfer was answered with {other:?}"))),
     }
 }
