@@ -1,6 +1,7 @@
 //! Names the commit that a release is built from: what `RINGLEDGER_COMMIT` says, as where the tree has no history, or
 //! what git does. Other builds do not ask, since each commit would have them built again.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
@@ -13,8 +14,15 @@ fn main() {
 }
 
 fn of_history() -> Option<String> {
-    println!("cargo::rerun-if-changed=.git/logs/HEAD");
-    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
-    let commit = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| commit.trim().to_owned())
+    // A file that is missing would have every build begin anew.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    git(&["rev-parse", "--short=12", "HEAD"])
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }

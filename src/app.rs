@@ -15,7 +15,8 @@ mod watched;
 mod workers;
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -42,7 +43,7 @@ use crate::runtime::{self, BusyPoll, CpuPool, Engine};
 use crate::server::{LiveSettings, Stage, Worker, WorkerError};
 use crate::services::events::{self, Commits, CoreCommits, Followers, Places};
 use crate::services::posting::LaneThread;
-use crate::services::tokens::KEY_FILE;
+use crate::services::tokens::{KEY_FILE, KeyError};
 use crate::services::{Events, Keyring, PostingLane, Services, SigningKey, Statements, Tickets, Tokens};
 use crate::store::Store;
 use crate::store::statements::StatementReader;
@@ -70,11 +71,19 @@ fn failed(error: impl std::fmt::Display) -> AppFailure {
 /// The keys that sign tokens: those of the configured file or directory, or the data directory's own, made when it is
 /// missing.
 pub fn keyring(settings: &Settings) -> Result<Keyring, AppFailure> {
+    keys_of(settings, SigningKey::read_or_make)
+}
+
+/// The same; `own` reads the data directory's own.
+fn keys_of(
+    settings: &Settings,
+    own: fn(&Path) -> Result<SigningKey, KeyError>,
+) -> Result<Keyring, AppFailure> {
     let auth = &settings.auth;
     let keys = match (&auth.key_dir, &auth.key_file) {
         (Some(directory), _) => Keyring::read(directory),
         (None, Some(file)) => SigningKey::read(file).map(Keyring::from),
-        (None, None) => SigningKey::read_or_make(&settings.store.data_dir.join(KEY_FILE)).map(Keyring::from),
+        (None, None) => own(&settings.store.data_dir.join(KEY_FILE)).map(Keyring::from),
     };
     keys.map_err(|error| AppFailure::Configuration(error.to_string()))
 }
@@ -392,6 +401,9 @@ impl Server {
         reloader: &mut Reloader<'_>,
         lane: &mut LaneThread,
     ) -> Option<AppFailure> {
+        // One wish that waits is enough: whatever it is about is read later.
+        let (ask, asked) = mpsc::channel(1);
+        let mut reloads = pin!(reloader.run(asked));
         loop {
             tokio::select! {
                 wish = signals.next() => match wish {
@@ -399,9 +411,9 @@ impl Server {
                         tracing::info!(signal, "draining");
                         return None;
                     }
-                    Wish::Reload => reloader.reload("SIGHUP").await,
+                    Wish::Reload => drop(ask.try_send("SIGHUP")),
                 },
-                () = reloader.files_changed() => reloader.reload("a file has changed").await,
+                never = &mut reloads => match never {},
                 Some(index) = self.ended.recv() => {
                     return Some(AppFailure::Failed(format!("worker {index} ended by itself")));
                 }

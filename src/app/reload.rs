@@ -1,19 +1,20 @@
 //! Takes over the settings that may change while the process runs: all of them, or none where anything is wrong.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::store::accept;
 use super::watched::Watched;
-use super::{AppFailure, Source, keyring, log_directives, sampling};
+use super::{AppFailure, Source, keys_of, log_directives, sampling};
 use crate::api::RateLimiter;
 use crate::config::{Change, LiveLimits, Settings};
 use crate::server::LiveSettings;
-use crate::services::Keyring;
 use crate::services::tokens::KEY_FILE;
+use crate::services::{Keyring, SigningKey};
 use crate::store::Store;
 use crate::telemetry::logging::Logging;
 
@@ -59,13 +60,19 @@ impl<'a> Reloader<'a> {
         self.logging
     }
 
-    /// Returns when a file has changed that settings or keys were read from.
-    pub(super) async fn files_changed(&mut self) {
-        self.watched.change().await;
+    /// Reloads whenever it is asked to, or a file has changed that settings or keys were read from.
+    pub(super) async fn run(&mut self, mut asked: mpsc::Receiver<&'static str>) -> Infallible {
+        loop {
+            let why = tokio::select! {
+                Some(why) = asked.recv() => why,
+                () = self.watched.change() => "a file has changed",
+            };
+            self.reload(why).await;
+        }
     }
 
     /// Reads everything again and goes over to it. What is wrong with it goes to the log, and nothing changes.
-    pub(super) async fn reload(&mut self, why: &'static str) {
+    async fn reload(&mut self, why: &'static str) {
         // Before they are read, so that no later change is missed.
         self.watched = Watched::new(files(&self.source, &self.settings));
         match self.read().await {
@@ -79,7 +86,9 @@ impl<'a> Reloader<'a> {
     /// New settings and keys, each of them allowed.
     async fn read(&self) -> Result<(Settings, Keyring), String> {
         let settings = (self.source.load)()?;
-        let keys = keyring(&settings).map_err(|error| error.to_string())?;
+        // Of the directory that is in use, and never made: a key that is missing is being replaced.
+        let in_force = self.settings.clone().with_live_of(&settings);
+        let keys = keys_of(&in_force, SigningKey::read).map_err(|error| error.to_string())?;
         if keys.ids() != self.keys.ids() {
             self.accept(keys.clone()).await.map_err(|error| error.to_string())?;
         }
@@ -106,7 +115,7 @@ impl<'a> Reloader<'a> {
         }
         self.rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
         self.workers.send_replace(Arc::new(of_workers(&settings, keys.clone())));
-        let files = files(&self.source, &settings);
+        let files = files(&self.source, &self.settings.clone().with_live_of(&settings));
         if !self.watched.are(&files) {
             self.watched = Watched::new(files);
         }

@@ -69,8 +69,9 @@ impl Default for Server {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// IP address and port where `/metrics`, `/health` and `/ready` are served
-    /// without a token, by a thread of its own; port 0 takes a free one.
+    /// IP address and port where `/metrics`, `/health`, `/ready` and the
+    /// dashboard with its data (settings without secrets, recent problems) are
+    /// served without a token, by a thread of its own; port 0 takes a free one.
     /// Absent (the default) means nowhere but at `server.listen`. Whoever
     /// reaches it may read: let it be an address of the host or of its
     /// operators' network.

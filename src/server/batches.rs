@@ -30,7 +30,7 @@ pub(super) struct Batches {
     /// Bytes of bodies that are arriving.
     arriving: Cell<usize>,
     /// Bytes that these may have. Protects memory.
-    most_arriving: usize,
+    most_arriving: Cell<usize>,
 }
 
 impl Batches {
@@ -38,8 +38,13 @@ impl Batches {
         Self {
             places: Arc::new(Semaphore::new(limits.batches_per_core)),
             arriving: Cell::new(0),
-            most_arriving: limits.batches_per_core.saturating_mul(limits.batch_body_bytes),
+            most_arriving: Cell::new(limits.batches_per_core.saturating_mul(limits.batch_body_bytes)),
         }
+    }
+
+    /// Goes over to another bound of a body.
+    pub(super) fn adopt(&self, batches_per_core: usize, batch_body_bytes: usize) {
+        self.most_arriving.set(batches_per_core.saturating_mul(batch_body_bytes));
     }
 
     /// Refuses a batch that would find no place now, before its body is sent in vain.
@@ -75,7 +80,7 @@ impl Arrival<'_> {
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), AppError> {
         let Batches { arriving, most_arriving, .. } = self.batches;
         let all = arriving.get() + bytes;
-        if all > *most_arriving {
+        if all > most_arriving.get() {
             return Err(AppError::Overloaded("Too many bodies of batches are arriving."));
         }
         arriving.set(all);

@@ -127,6 +127,7 @@ impl Exchanges {
     /// Goes over to other settings. Requests under way end by those that they have met.
     pub(super) fn adopt(&self, settings: &LiveSettings) {
         self.live.set(settings.limits);
+        self.batches.adopt(self.limits.batches_per_core, settings.limits.batch_body_bytes);
         self.slow.set(settings.slow);
         self.access.set_sampling(settings.access);
         self.api.metrics_public.set(settings.metrics_public);

@@ -23,6 +23,7 @@ on_both_engines!(
     a_bad_file_changes_nothing_and_says_where,
     bounds_and_deadlines_change_for_open_connections,
     files_are_watched,
+    a_reload_makes_no_key,
 );
 
 /// A server with a settings file and a directory of keys.
@@ -234,4 +235,18 @@ fn files_are_watched(engine: &str) {
     std::fs::write(&bench.file, "rate_limit: {per_second: many}\n").unwrap();
     let line = bench.server.wait_for_line("nothing was changed", PATIENCE);
     assert!(line.contains("line 1"), "{line}");
+}
+
+fn a_reload_makes_no_key(engine: &str) {
+    let data = new_data();
+    let key = data.path().join("signing.key");
+    let server = Server::start_in(data, &["--io", engine, "--workers", "1"]);
+    let token = server.operator_token();
+    // As a replacement begins: the old one is gone, the new one is not there yet.
+    std::fs::remove_file(&key).unwrap();
+    server.reload();
+    let line = server.wait_for_line("nothing was changed", PATIENCE);
+    assert!(line.contains("signing.key"), "{line}");
+    assert_eq!(me(&mut Connection::open(server.address()), &token).status, 200);
+    assert!(!key.exists());
 }

@@ -124,6 +124,35 @@ fn values_from_before_are_never_written_over() {
 }
 
 #[test]
+fn what_could_not_be_changed_does_not_hold_up_the_undoing() {
+    let root = host();
+    let governor = root.path().join("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor");
+    fs::remove_file(&governor).unwrap();
+    std::os::unix::fs::symlink("/proc/sys/kernel/ostype", &governor).unwrap();
+    let before = files(root.path());
+    tuning("apply", root.path(), &["--yes"], "").fails(1);
+    tuning("undo", root.path(), &[], "").ok();
+    assert_eq!(files(root.path()), before);
+    assert!(tuning("undo", root.path(), &[], "").ok().contains("nothing to put back"));
+}
+
+/// Cargo wants to see every member of the workspace, and the image's build is shown no more than it must see.
+#[test]
+fn the_build_of_the_image_sees_every_member_of_the_workspace() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let shown = fs::read_to_string(root.join(".dockerignore")).unwrap();
+    let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+    let members: Vec<_> = members.split(',').map(|member| member.trim().trim_matches('"')).collect();
+    assert!(members.len() > 3, "{members:?}");
+    for member in members.into_iter().filter(|member| !member.is_empty() && *member != ".") {
+        let whole = format!("!{member}");
+        let manifest = format!("!{member}/Cargo.toml");
+        assert!(shown.lines().any(|line| line == whole || line == manifest), "{member}");
+    }
+}
+
+#[test]
 fn arguments_that_are_not_known_end_with_2() {
     let root = host();
     for script in ["apply", "undo"] {

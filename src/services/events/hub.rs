@@ -82,11 +82,11 @@ impl Hub {
         }
     }
 
-    /// Gives a reader all that comes behind `after` and the live place. Where nobody was served, the live place becomes
-    /// `head`, which must be the end of the log or before.
+    /// Gives a reader all that comes behind `after` and the live place. Where nobody was served, the live place goes on to
+    /// `head`, which must be the end of the log or before; never back, since a page behind it may be on its way.
     pub(super) fn join(&self, interest: Interest, after: u64, head: Place) -> Rc<Mailbox> {
         let mut readers = self.readers.borrow_mut();
-        if readers.count == 0 {
+        if readers.count == 0 && head.seq > self.live.get().seq {
             self.live.set(head);
         }
         let mailbox = Rc::new(Mailbox::new(interest, after.max(self.live.get().seq)));

@@ -137,6 +137,19 @@ fn a_page_that_was_read_for_readers_who_have_left_is_not_given_twice() {
 }
 
 #[test]
+fn an_old_head_does_not_take_the_live_place_back() {
+    let hub = Hub::default();
+    let gone = joined(&hub, Interest::All, 1);
+    hub.give(&[occurrence(2, 1, 2), occurrence(3, 1, 2), occurrence(4, 1, 2)], encode);
+    hub.leave(&gone);
+    // Its head was read before the others were told; up to the live place it reads by itself.
+    let late = joined(&hub, Interest::All, 2);
+    assert_eq!(hub.live().seq, 4);
+    hub.give(&[occurrence(5, 1, 2)], encode);
+    assert_eq!(told(&late), ["5"]);
+}
+
+#[test]
 fn places_are_told_to_those_who_were_told_nothing_else() {
     let hub = Hub::default();
     let all = joined(&hub, Interest::All, 0);
