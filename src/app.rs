@@ -162,7 +162,8 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
     outcome
 }
 
-/// How much of the deadline of a drain is left to feeds of events, when requests take all that they may.
+/// How much of the deadline of a drain is left to feeds of events, when requests take all that they may. Those that
+/// change the ledger only then are refused, or feeds could not tell of them.
 const FEEDS_END: Duration = Duration::from_secs(1);
 /// How much of that the lane has for its last commit, when it was not asked before.
 const LANE_ENDS: Duration = Duration::from_millis(500);
@@ -303,7 +304,7 @@ impl Blueprint<'_> {
 struct Server {
     workers: Vec<JoinHandle<Result<(), WorkerError>>>,
     stage: watch::Sender<Stage>,
-    /// Asked at the end whether it is done; it ends when this handle has gone too.
+    /// Settled at the end; it ends when this handle has gone too.
     lane: Option<PostingLane>,
     ended: mpsc::Receiver<usize>,
     /// Ends when all workers are settled.
@@ -431,8 +432,8 @@ impl Server {
         let settles = Instant::now() + deadline.saturating_sub(FEEDS_END.min(deadline / 2));
         // What is not settled by then is about to be cut off.
         let _ = timeout_at(settles, self.unsettled.recv()).await;
-        let is_done = self.lane_is_done(settles.max(Instant::now() + LANE_ENDS.min(deadline / 4))).await;
-        self.stage.send_replace(if is_done { Stage::Settled } else { Stage::Unsettled });
+        let is_settled = self.settle_lane(settles.max(Instant::now() + LANE_ENDS.min(deadline / 4))).await;
+        self.stage.send_replace(if is_settled { Stage::Settled } else { Stage::Unsettled });
         for worker in &self.workers {
             while !worker.is_finished() {
                 if self.ended.recv().await.is_none() {
@@ -444,9 +445,9 @@ impl Server {
         }
     }
 
-    /// Whether the lane has said in time that nothing is being committed. A client may have gone while its command was:
-    /// the command is stored all the same, and readers of events are told of it.
-    async fn lane_is_done(&mut self, by: Instant) -> bool {
+    /// Whether the lane has said in time that all is committed that ever will be. A client may have gone while its
+    /// command was on its way: the command is stored all the same, and readers of events are told of it.
+    async fn settle_lane(&mut self, by: Instant) -> bool {
         let Some(lane) = self.lane.take() else { return false };
         matches!(timeout_at(by, lane.check()).await, Ok(Ok(_)))
     }

@@ -37,9 +37,9 @@ pub enum Stage {
     Unready,
     /// Answering what has arrived, and closing.
     Draining,
-    /// No core asks the ledger for anything any more: feeds tell what was committed, and end.
+    /// All is committed that ever will be: feeds tell of it, and end.
     Settled,
-    /// The same, but the ledger has not said that nothing is under way.
+    /// The same, but the ledger has not said so.
     Unsettled,
 }
 

@@ -8,6 +8,8 @@ mod delivery;
 mod results;
 mod round;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ use crate::telemetry::split::{Part, spent};
 #[derive(Debug, Clone)]
 pub struct PostingLane {
     queue: mpsc::Sender<Job>,
-    checks: mpsc::Sender<Check>,
+    questions: mpsc::Sender<Question>,
     /// Transfers of the batches that wait.
     batched: Arc<AtomicUsize>,
     core: u32,
@@ -62,14 +64,20 @@ struct Job {
     _share: Option<Share>,
 }
 
-/// A question whether the store answers.
-type Check = Reply<Head>;
+/// What the lane is asked past the commands that wait.
+#[derive(Debug)]
+enum Question {
+    /// Whether the store answers.
+    Check(Reply<Head>),
+    /// To end with what it has taken, and to say when that is stored.
+    Settle(Reply<Head>),
+}
 
 /// Transfers of batches that may wait at once, some seconds of commits: what a newcomer may have to wait for. One batch
 /// may always wait.
 const BATCHED_TRANSFERS: usize = 65_536;
 /// Questions that may wait: one for each probe of a load balancer, and more than anybody asks at once.
-const CHECKS: usize = 64;
+const QUESTIONS: usize = 64;
 
 /// A share of [`BATCHED_TRANSFERS`].
 #[derive(Debug)]
@@ -128,7 +136,7 @@ impl PostingLane {
         observe: impl FnMut(&Round<'_>) + Send + 'static,
     ) -> std::io::Result<(Self, LaneThread)> {
         let (queue, jobs) = mpsc::channel(queue_commands);
-        let (checks, asked) = mpsc::channel(CHECKS);
+        let (questions, asked) = mpsc::channel(QUESTIONS);
         let (alive, ended) = oneshot::channel();
         // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -141,7 +149,7 @@ impl PostingLane {
             })
         })?;
         let (batched, cores) = (Arc::default(), Arc::new(AtomicU32::new(1)));
-        Ok((Self { queue, checks, batched, core: 0, cores }, LaneThread { thread, ended }))
+        Ok((Self { queue, questions, batched, core: 0, cores }, LaneThread { thread, ended }))
     }
 
     /// A handle for one more core. All that wait on one core for one batch are woken together; a handle that many
@@ -173,7 +181,15 @@ impl PostingLane {
     /// Runs a real query on the lane's connection, behind the commit under way: the end of the log.
     pub async fn check(&self) -> Result<Head, LaneError> {
         let (reply, answer) = oneshot::channel();
-        self.checks.try_send(reply).map_err(|error| refused(&error))?;
+        self.questions.try_send(Question::Check(reply)).map_err(|error| refused(&error))?;
+        answer.await.unwrap_or(Err(LaneError::Ended))
+    }
+
+    /// Has the lane commit what it has taken and nothing more: no later command, no sweep. Returns the end of the log as
+    /// it then stays, as far as this server is concerned. Commands that come later are told [`LaneError::Ended`].
+    pub async fn settle(&self) -> Result<Head, LaneError> {
+        let (reply, answer) = oneshot::channel();
+        self.questions.send(Question::Settle(reply)).await.map_err(|_| LaneError::Ended)?;
         answer.await.unwrap_or(Err(LaneError::Ended))
     }
 }
@@ -208,30 +224,36 @@ struct Lane {
 }
 
 impl Lane {
-    /// Decides and stores what comes, until nobody is left who could send more.
+    /// Decides and stores what comes, until it is to settle or nobody is left who could send more.
     async fn run(
         &mut self,
         mut jobs: mpsc::Receiver<Job>,
-        mut checks: mpsc::Receiver<Check>,
+        mut questions: mpsc::Receiver<Question>,
         batch_commands: usize,
         commits: &Commits,
     ) {
         let mut waiting = VecDeque::new();
         let mut sweep = Sweep::default();
+        let mut settles = None;
         loop {
             if waiting.is_empty() {
+                if let Some(reply) = settles.take_if(|_| jobs.is_empty()) {
+                    // Who asks from now on is told that the lane has ended.
+                    drop(questions);
+                    return self.rest(jobs, reply).await;
+                }
                 tokio::select! {
                     biased;
                     count = receive(&mut jobs, &mut waiting, batch_commands) => if count == 0 {
                         return;
                     },
-                    Some(check) = checks.recv() => answer(&mut self.writer, check).await,
+                    Some(question) = questions.recv() => self.hear(question, &mut settles).await,
                     () = tokio::time::sleep_until(sweep.due()) => {}
                 }
             }
             // Not behind the batches that wait: a busy lane is no broken one.
-            while let Ok(check) = checks.try_recv() {
-                answer(&mut self.writer, check).await;
+            while let Ok(question) = questions.try_recv() {
+                self.hear(question, &mut settles).await;
             }
             let batch = Batch::take(&mut waiting, batch_commands, self.batches + 1);
             if !batch.commands.is_empty() {
@@ -243,6 +265,29 @@ impl Lane {
                 self.observe_sweep(&expired);
                 commits.announce();
             }
+        }
+    }
+
+    async fn hear(&mut self, question: Question, settles: &mut Option<Reply<Head>>) {
+        match question {
+            Question::Check(reply) => self.tell_head(reply).await,
+            Question::Settle(reply) => *settles = Some(reply),
+        }
+    }
+
+    /// Says that all is stored, and lets go of what comes later. The store stays open while anybody could send: readers
+    /// may have more to read of it.
+    async fn rest(&mut self, mut jobs: mpsc::Receiver<Job>, settled: Reply<Head>) {
+        self.tell_head(settled).await;
+        while jobs.recv().await.is_some() {}
+    }
+
+    /// Asks the store for the end of the log, if somebody still wants to know.
+    async fn tell_head(&mut self, reply: Reply<Head>) {
+        if !reply.is_closed() {
+            let head = self.writer.head().await.map_err(|error| told("the store failed its check", &error));
+            // Who asked may have gone.
+            let _ = reply.send(head);
         }
     }
 
@@ -273,15 +318,6 @@ impl Lane {
             outcomes: Ok(&outcomes),
             last_seq: self.writer.last_seq(),
         });
-    }
-}
-
-/// Asks the store for the end of the log, if somebody still wants to know.
-async fn answer(writer: &mut Writer, check: Check) {
-    if !check.is_closed() {
-        let head = writer.head().await.map_err(|error| told("the store failed its check", &error));
-        // Who asked may have gone.
-        let _ = check.send(head);
     }
 }
 

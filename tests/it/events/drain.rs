@@ -18,8 +18,18 @@ const PAYMENTS: u64 = 40;
 on_both_engines!(
     readers_are_told_all_that_was_committed_and_then_1001,
     what_is_committed_for_one_who_has_gone_is_told_too,
+    nothing_is_committed_behind_the_last_word_of_a_feed,
     a_reader_that_does_not_answer_is_not_waited_for
 );
+
+/// Waits until a request is.
+fn wait_until_under_way(server: &Server) {
+    let mut watcher = Connection::open(server.address());
+    wait_until(LATE, || match Scrape::on(&mut watcher).sum("http_requests_in_flight", &[]) {
+        0 => Err("it has not come".to_owned()),
+        _ => Ok(()),
+    });
+}
 
 fn readers_are_told_all_that_was_committed_and_then_1001(engine: &str) {
     let mut server = Server::start_with(&["--io", engine]);
@@ -70,11 +80,7 @@ fn what_is_committed_for_one_who_has_gone_is_told_too(engine: &str) {
     let mut client = Connection::open(server.address());
     let order = Order { key: "k".into(), debit: 0, credit: 1, amount: 1 };
     client.send(books.request(&order).bytes());
-    let mut watcher = Connection::open(server.address());
-    wait_until(LATE, || match Scrape::on(&mut watcher).sum("http_requests_in_flight", &[]) {
-        0 => Err("it has not come".to_owned()),
-        _ => Ok(()),
-    });
+    wait_until_under_way(&server);
     client.reset();
     server.terminate();
     server.wait_for_line("draining", LATE);
@@ -83,6 +89,30 @@ fn what_is_committed_for_one_who_has_gone_is_told_too(engine: &str) {
     ledger.execute_batch("rollback").unwrap();
     assert_eq!(reader.until_closed(), (vec![head + 1], 1001));
     assert_eq!(server.wait(LATE).code(), Some(0));
+}
+
+/// A request may take longer than the time that feeds leave it; its command then comes too late.
+fn nothing_is_committed_behind_the_last_word_of_a_feed(engine: &str) {
+    let arguments = ["--io", engine, "--workers", "1"];
+    let mut server = Server::start_set(&arguments, &[("shutdown.deadline_ms", "2000")]);
+    let books = Books::open(&server, 2);
+    let past = server.verify(None);
+    let mut reader = Follower::new(server.address(), &server.operator_token(), "");
+    let order = Order { key: "k".into(), debit: 0, credit: 1, amount: 1 };
+    let request = books.request(&order).bytes();
+    let (begin, end) = request.split_at(request.len() - 1);
+    let mut client = Connection::open(server.address());
+    client.send(begin);
+    wait_until_under_way(&server);
+    server.terminate();
+    assert_eq!(reader.until_closed(), (vec![], 1001));
+    // On a busy machine it may be cut off by now, which is as well.
+    let reply = client.try_send(end).and_then(|()| client.try_reply());
+    if let Ok(reply) = reply {
+        assert_eq!((reply.status, &*reply.problem_code()), (503, "store_unavailable"));
+    }
+    assert_eq!(server.wait(LATE).code(), Some(0));
+    assert_eq!(server.verify(None), past);
 }
 
 fn a_reader_that_does_not_answer_is_not_waited_for(engine: &str) {
