@@ -2,10 +2,12 @@
 //! either. Knows nothing of what is in them.
 //!
 //! A batch has a place from the end of its body to the last byte of its reply that its connection takes. A body that is
-//! still arriving has none, so one that trickles keeps nobody out; it holds what has come of it, and all of them
-//! together at most as much as the places are for. A reply that is not taken fast enough is cut.
+//! still arriving has none; it holds what has come of it, and all of them together at most as much as the places are
+//! for. The largest may take some minutes over a slow line, so the bodies of one user may have half of that: whoever
+//! sends slowly, by mistake or not, leaves the rest to everybody else. A reply that is not taken fast enough is cut.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use tokio::time::Instant;
 use super::connection::{UnderWay, Untaken};
 use crate::api::AppError;
 use crate::config::Limits;
+use crate::models::UserId;
 use crate::web::reply::Reply;
 
 /// How long a client may take over any reply to a batch. Protects places from clients that do not read.
@@ -29,8 +32,26 @@ pub(super) struct Batches {
     places: Arc<Semaphore>,
     /// Bytes of bodies that are arriving.
     arriving: Cell<usize>,
-    /// Bytes that these may have. Protects memory.
-    most_arriving: Cell<usize>,
+    /// Those of each user who has any.
+    of_users: RefCell<HashMap<UserId, usize>>,
+    bounds: Cell<Bounds>,
+}
+
+/// Bytes that bodies may have while they arrive.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// All together. Protects memory.
+    all: usize,
+    /// Those of one user. Protects the others from one who sends slowly.
+    of_user: usize,
+}
+
+impl Bounds {
+    fn new(batches_per_core: usize, batch_body_bytes: usize) -> Self {
+        let all = batches_per_core.saturating_mul(batch_body_bytes);
+        // One of the largest is always taken.
+        Self { all, of_user: (all / 2).max(batch_body_bytes) }
+    }
 }
 
 impl Batches {
@@ -38,13 +59,14 @@ impl Batches {
         Self {
             places: Arc::new(Semaphore::new(limits.batches_per_core)),
             arriving: Cell::new(0),
-            most_arriving: Cell::new(limits.batches_per_core.saturating_mul(limits.batch_body_bytes)),
+            of_users: RefCell::default(),
+            bounds: Cell::new(Bounds::new(limits.batches_per_core, limits.batch_body_bytes)),
         }
     }
 
     /// Goes over to another bound of a body.
     pub(super) fn adopt(&self, batches_per_core: usize, batch_body_bytes: usize) {
-        self.most_arriving.set(batches_per_core.saturating_mul(batch_body_bytes));
+        self.bounds.set(Bounds::new(batches_per_core, batch_body_bytes));
     }
 
     /// Refuses a batch that would find no place now, before its body is sent in vain.
@@ -52,9 +74,9 @@ impl Batches {
         if self.places.available_permits() > 0 { Ok(()) } else { Err(no_place()) }
     }
 
-    /// A body that begins to arrive.
-    pub(super) const fn arrival(&self) -> Arrival<'_> {
-        Arrival { batches: self, bytes: 0 }
+    /// A body of `user`'s that begins to arrive.
+    pub(super) const fn arrival(&self, user: UserId) -> Arrival<'_> {
+        Arrival { batches: self, user, bytes: 0 }
     }
 
     /// A place for a batch whose body is there.
@@ -72,17 +94,24 @@ const fn no_place() -> AppError {
 #[derive(Debug)]
 pub(super) struct Arrival<'a> {
     batches: &'a Batches,
+    user: UserId,
     bytes: usize,
 }
 
 impl Arrival<'_> {
     /// Counts what came, if there is room for it.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), AppError> {
-        let Batches { arriving, most_arriving, .. } = self.batches;
+        let Batches { arriving, of_users, bounds, .. } = self.batches;
         let all = arriving.get() + bytes;
-        if all > most_arriving.get() {
+        if all > bounds.get().all {
             return Err(AppError::Overloaded("Too many bodies of batches are arriving."));
         }
+        let mut of_users = of_users.borrow_mut();
+        let of_user = of_users.entry(self.user).or_default();
+        if *of_user + bytes > bounds.get().of_user {
+            return Err(AppError::TooManyBodies);
+        }
+        *of_user += bytes;
         arriving.set(all);
         self.bytes += bytes;
         Ok(())
@@ -91,7 +120,13 @@ impl Arrival<'_> {
 
 impl Drop for Arrival<'_> {
     fn drop(&mut self) {
-        self.batches.arriving.set(self.batches.arriving.get() - self.bytes);
+        let Batches { arriving, of_users, .. } = self.batches;
+        arriving.set(arriving.get() - self.bytes);
+        let mut of_users = of_users.borrow_mut();
+        match of_users.get_mut(&self.user) {
+            Some(bytes) if *bytes > self.bytes => *bytes -= self.bytes,
+            Some(_) | None => drop(of_users.remove(&self.user)),
+        }
     }
 }
 
@@ -131,27 +166,55 @@ impl AsRef<[u8]> for Kept {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn batches() -> Batches {
         Batches::new(&Limits { batches_per_core: 2, batch_body_bytes: 100, ..Limits::default() })
     }
 
+    fn user(n: u128) -> UserId {
+        UserId::from_uuid(Uuid::from_u128(n))
+    }
+
     #[test]
     fn bodies_that_arrive_hold_what_has_come_and_no_place() {
         let batches = batches();
-        let mut slow: Vec<_> = (0..50).map(|_| batches.arrival()).collect();
+        let mut slow: Vec<_> = (0..50).map(|n| batches.arrival(user(n))).collect();
         for arrival in &mut slow {
             arrival.grow(1).unwrap();
         }
         let _places = [batches.place().unwrap(), batches.place().unwrap()];
-        let mut large = batches.arrival();
-        large.grow(150).unwrap();
-        assert!(matches!(large.grow(1), Err(AppError::Overloaded(_))));
+        let mut large = [batches.arrival(user(100)), batches.arrival(user(101))];
+        large[0].grow(100).unwrap();
+        large[1].grow(50).unwrap();
+        assert!(matches!(large[1].grow(1), Err(AppError::Overloaded(_))));
         slow.truncate(49);
-        large.grow(1).unwrap();
+        large[1].grow(1).unwrap();
         drop((slow, large));
-        assert_eq!(batches.arriving.get(), 0);
+        assert_eq!((batches.arriving.get(), batches.of_users.borrow().len()), (0, 0));
+    }
+
+    #[test]
+    fn who_sends_slowly_keeps_nobody_else_out() {
+        let batches =
+            Batches::new(&Limits { batches_per_core: 4, batch_body_bytes: 100, ..Limits::default() });
+        let mut slow: Vec<_> = (0..4).map(|_| batches.arrival(user(1))).collect();
+        for arrival in &mut slow {
+            arrival.grow(50).unwrap();
+        }
+        let mut another = batches.arrival(user(1));
+        assert!(matches!(another.grow(1), Err(AppError::TooManyBodies)));
+        let mut others = batches.arrival(user(2));
+        others.grow(100).unwrap();
+        // What is given back is the user's own again.
+        slow.pop();
+        another.grow(50).unwrap();
+        assert!(matches!(another.grow(1), Err(AppError::TooManyBodies)));
+        others.grow(100).unwrap();
+        drop((slow, another, others));
+        assert_eq!((batches.arriving.get(), batches.of_users.borrow().len()), (0, 0));
     }
 
     #[test]

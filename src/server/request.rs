@@ -214,7 +214,9 @@ impl Exchanges {
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
             let patience = match outcome {
-                Err(AppError::Overloaded(_) | AppError::TooManyRequests { .. }) => REFUSAL,
+                Err(
+                    AppError::Overloaded(_) | AppError::TooManyBodies | AppError::TooManyRequests { .. },
+                ) => REFUSAL,
                 Ok(_) | Err(_) => DISCARD,
             };
             let (reply, ends_connection) = record.settle(outcome, &self.api.recent);
@@ -257,7 +259,7 @@ impl Exchanges {
         };
         check_accept(record, route)?;
         let begin = Instant::now();
-        let (body, place) = self.arrived(head, route, body).await?;
+        let (body, place) = self.arrived(head, route, user.as_ref(), body).await?;
         spent(Part::Body, begin.elapsed());
         let reply = self.handle(route, user, call(head, params, body, record.id)).await?;
         Ok(match place {
@@ -318,13 +320,14 @@ impl Exchanges {
         &self,
         head: &Parts,
         route: &Route,
+        user: Option<&AuthUser>,
         body: &mut Arriving,
     ) -> Result<(Bytes, Option<Place>), AppError> {
-        if route.body != BodyRule::BatchJson {
+        let (BodyRule::BatchJson, Some(user)) = (route.body, user) else {
             return Ok((self.body(head, route, body, None).await?, None));
-        }
+        };
         self.batches.check_room()?;
-        let mut arrival = self.batches.arrival();
+        let mut arrival = self.batches.arrival(user.actor().id);
         let whole = self.body(head, route, body, Some(&mut arrival)).await?;
         Ok((whole, Some(self.batches.place()?)))
     }
