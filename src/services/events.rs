@@ -199,11 +199,12 @@ impl Events {
         after: Option<u64>,
     ) -> Result<Feed, ServiceError> {
         let place = self.places.take(user)?;
-        let (from, is_end) = match after {
-            Some(after) => (after, false),
-            None => (self.reader.head().await?.seq, true),
-        };
-        Ok(Feed::new(Rc::clone(self), place, interest, from, is_end))
+        // From here on the feed gives back what its place stands for, also where it is not begun.
+        let feed = Feed::new(Rc::clone(self), place, interest, after.unwrap_or_default());
+        if after.is_none() {
+            feed.begin_at_end(self.reader.head().await?.seq);
+        }
+        Ok(feed)
     }
 
     /// Has every feed end so once it has told what is committed by now.
@@ -218,6 +219,7 @@ impl Events {
             self.hub.first_reader().await;
             self.commits.want(true);
             self.serve().await;
+            // The last page may have come when the last reader had gone.
             self.pages.clear();
             self.commits.want(false);
             here::events_given(0, self.hub.live().seq);

@@ -44,24 +44,24 @@ struct Joined {
 }
 
 impl Feed {
-    /// `is_end` tells whether the log ended at `after` a moment ago.
-    pub(super) fn new(
-        events: Rc<Events>,
-        place: FeedPlace,
-        interest: Interest,
-        after: u64,
-        is_end: bool,
-    ) -> Self {
+    /// From behind `after` on.
+    pub(super) fn new(events: Rc<Events>, place: FeedPlace, interest: Interest, after: u64) -> Self {
         Self {
             events,
             interest,
             seen: Cell::new(after),
-            caught_up: Cell::new(is_end),
+            caught_up: Cell::new(false),
             joined: OnceCell::new(),
             told_at: Cell::new(Instant::now()),
             end: Cell::new(None),
             _place: place,
         }
+    }
+
+    /// Has it begin at the end of the log, which is `seq` or was a moment ago.
+    pub(super) fn begin_at_end(&self, seq: u64) {
+        self.seen.set(seq);
+        self.caught_up.set(true);
     }
 
     /// What comes next. Not to be asked twice at once. May be dropped before it is there: nothing is lost.
@@ -172,6 +172,9 @@ impl Drop for Feed {
     fn drop(&mut self) {
         if let Some(joined) = self.joined.get() {
             self.events.hub.leave(&joined.mailbox);
+        }
+        if self.events.places.is_last() {
+            self.events.pages.clear();
         }
     }
 }

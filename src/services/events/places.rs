@@ -64,6 +64,11 @@ impl Places {
         }
         Ok(place)
     }
+
+    /// Whether all places but one are free.
+    pub(super) fn is_last(&self) -> bool {
+        self.here.get() == 1
+    }
 }
 
 /// A feed's place; given back when dropped.

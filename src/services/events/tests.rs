@@ -1,4 +1,5 @@
-//! The hub without a store: who is told what, in which order, and what becomes of those who do not read.
+//! The hub without a store: who is told what, in which order, and what becomes of those who do not read. With a store:
+//! what is kept for whom.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,11 @@ use uuid::Uuid;
 use super::hub::{Mailbox, WAITING_BYTES, WAITING_RUNS};
 use super::*;
 use crate::models::event::Creation;
-use crate::models::{Amount, EventKind, Terms};
+use crate::models::posting::{Command, OpenAccount, Owner, TransferRequest};
+use crate::models::{Amount, EventKind, Fingerprint, Money, Terms};
+use crate::services::now;
+use crate::services::users::register_command;
+use crate::store::{Location, Store};
 
 /// Frames are numbers of eight digits, so that what a reader was told can be read back.
 fn encode(news: &News<'_>, to: &mut Vec<u8>) {
@@ -38,18 +43,22 @@ fn place(seq: u64) -> Place {
     Place { seq, at: Timestamp::EPOCH }
 }
 
+fn terms(debit: u128, credit: u128) -> Terms {
+    Terms {
+        debit_account: account(debit),
+        credit_account: account(credit),
+        amount: Amount::new(1).unwrap(),
+        currency: "EUR".parse().unwrap(),
+        description: None,
+        metadata: None,
+        reference: None,
+    }
+}
+
 /// A transfer between accounts, each owned by the user of its number.
 pub(super) fn occurrence(seq: u64, debit: u128, credit: u128) -> Occurrence {
     let creation = Creation {
-        terms: Terms {
-            debit_account: account(debit),
-            credit_account: account(credit),
-            amount: Amount::new(1).unwrap(),
-            currency: "EUR".parse().unwrap(),
-            description: None,
-            metadata: None,
-            reference: None,
-        },
+        terms: terms(debit, credit),
         pending: false,
         expires_at: None,
         created_by: user(0),
@@ -256,4 +265,48 @@ fn the_pump_rests_longer_the_more_it_has_woken() {
     assert_eq!(rest_after(1), Duration::ZERO);
     assert_eq!(rest_after(501), Duration::from_millis(10));
     assert_eq!(rest_after(usize::MAX), REST_AT_MOST);
+}
+
+/// A ledger with one event.
+fn ledger_of_one() -> Vec<Command> {
+    let owner = Owner::Name("anna".parse().unwrap());
+    let open = |n, min_balance| {
+        let (id, currency, owner) = (account(n), "EUR".parse().unwrap(), owner.clone());
+        Command::OpenAccount(OpenAccount { id, owner, name: None, currency, min_balance })
+    };
+    let terms = terms(1, 2);
+    let transfer = TransferRequest {
+        actor: Actor { id: user(0), role: Role::Operator },
+        key: "k".parse().unwrap(),
+        fingerprint: Fingerprint::of_transfer(&terms, None),
+        id: TransferId::from_uuid(Uuid::from_u128(1)),
+        terms,
+        hold: None,
+        request_id: "r".into(),
+    };
+    vec![
+        register_command("anna".parse().unwrap(), Role::User, "no hash".to_owned()),
+        open(1, None),
+        open(2, Some(Money::ZERO)),
+        Command::Transfer(transfer),
+    ]
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&Location::Sqlite { directory: directory.path().to_owned() }).unwrap();
+    store.writer().unwrap().commit(&ledger_of_one(), &now).await.unwrap();
+    let (_, mut cores) = Commits::new(1);
+    let places = Places::new(8, 8, Followers::default());
+    let reader = Rc::new(store.reader().unwrap());
+    let events = Rc::new(Events::new(reader, cores.remove(0), places, Rc::default(), encode));
+    let first = events.subscribe(user(1), Interest::All, Some(0)).await.unwrap();
+    let second = events.subscribe(user(1), Interest::All, Some(0)).await.unwrap();
+    assert_eq!(first.next().await, Told::Frames("       1".into()));
+    drop(first);
+    assert!(events.pages.behind(0, false).is_some(), "the other has it still to read");
+    // It has not caught up, so the pump never heard of it.
+    drop(second);
+    assert!(events.pages.behind(0, false).is_none());
 }
