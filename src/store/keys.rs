@@ -41,7 +41,7 @@ pub(super) struct KeptBatch {
     refused: Vec<(u32, Refusal)>,
     /// SHA-256 over the fingerprint and this record without it, in hexadecimal. No event tells what was refused, so an
     /// audit could not tell a changed record from a true one.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     sha256: String,
 }
 
@@ -166,4 +166,22 @@ fn created_transfer(seq: u64, body: &[u8]) -> Result<Arc<Transfer>, StoreError> 
 
 fn missing(seq: u64) -> StoreError {
     StoreError::Corrupt(format!("a key names a batch from event {seq} on, of which some are not there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_a_batch_without_its_digest_is_none() {
+        let fingerprint = Fingerprint::of_batch(false, &[]);
+        let batch = BatchOutcome { items: vec![], aborted: false, request_id: "r".into() };
+        let bare = KeptBatch::of(&batch);
+        assert!(read(&text_of(&Kept::Batch { batch: bare }).unwrap()).is_err());
+        let sealed = KeptBatch::of(&batch).sealed(fingerprint).unwrap();
+        let Kept::Batch { batch } = read(&text_of(&Kept::Batch { batch: sealed }).unwrap()).unwrap() else {
+            panic!("a batch")
+        };
+        batch.check(fingerprint).unwrap();
+    }
 }
