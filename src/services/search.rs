@@ -13,9 +13,11 @@ use crate::store::{AccountQuery, Reader, StoreError, Stretch, TransferIndex, Tra
 /// Rows that a page looks at in each index: bounds what a search for a common value costs, some 10 ms on SQLite.
 const SCAN_ROWS: u32 = 4_000;
 /// Rows of a stretch once the first one did not fill the page. Between two stretches others have their turn, so it bounds
-/// how long a search on SQLite holds up its core, to some 1 ms, and what is in memory at once.
+/// what is in memory at once and, with [`OWN_ACCOUNTS`], how long a search on SQLite holds up its core: some 1 ms for the
+/// rows, and the walks.
 const STRETCH_ROWS: u32 = 256;
-/// Accounts of a user who names none; with more, one must be named. Each costs a stretch three walks of some 3 µs.
+/// Accounts of a user who names none; with more, one must be named. Each costs a stretch up to three walks of some 3 µs,
+/// so all of them some 2 ms.
 const OWN_ACCOUNTS: u32 = 256;
 
 /// Which transfers are wanted. All that is given must hold.
