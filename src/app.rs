@@ -88,12 +88,12 @@ fn keys_of(
     keys.map_err(|error| AppFailure::Configuration(error.to_string()))
 }
 
-/// How the settings are read again, and which files they were read from.
+/// How the settings are read again, and from which files.
 pub struct Source<'a> {
     /// Reads them.
     pub load: &'a dyn Fn() -> Result<Settings, String>,
-    /// The files.
-    pub files: Vec<PathBuf>,
+    /// The files, as they are named now.
+    pub files: &'a dyn Fn() -> Vec<PathBuf>,
 }
 
 /// Runs the server until a signal ends it.

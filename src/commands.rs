@@ -63,7 +63,7 @@ fn run_with(invocation: Invocation, sources: &Sources, loaded: &config::Loaded) 
         Command::Serve(_) => {
             let load =
                 || config::load(sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
-            app::serve(settings, Source { load: &load, files: sources.files() }, &logging)
+            app::serve(settings, Source { load: &load, files: &|| sources.files() }, &logging)
         }
         Command::Token(command) => token(settings, &command),
         Command::User(User::Add(command)) => add_user(settings, &command),

@@ -76,7 +76,7 @@ impl<'a> Reloader<'a> {
         // Before they are read, so that no later change is missed.
         self.watched = Watched::new(files(&self.source, &self.settings));
         match self.read().await {
-            Ok((settings, keys)) => self.take_over(settings, keys, why),
+            Ok((settings, keys)) => self.take_over(&settings, keys, why),
             Err(problem) => {
                 tracing::error!(why, %problem, "the settings are not valid; nothing was changed");
             }
@@ -84,10 +84,12 @@ impl<'a> Reloader<'a> {
     }
 
     /// New settings and keys, each of them allowed.
-    async fn read(&self) -> Result<(Settings, Keyring), String> {
+    async fn read(&mut self) -> Result<(Settings, Keyring), String> {
         let settings = (self.source.load)()?;
         // Of the directory that is in use, and never made: a key that is missing is being replaced.
         let in_force = self.settings.clone().with_live_of(&settings);
+        // Also where they are refused: what is wrong in a file that they name is mended there.
+        self.watched.add(files(&self.source, &in_force));
         let keys = keys_of(&in_force, SigningKey::read).map_err(|error| error.to_string())?;
         if keys.ids() != self.keys.ids() {
             self.accept(keys.clone()).await.map_err(|error| error.to_string())?;
@@ -107,18 +109,17 @@ impl<'a> Reloader<'a> {
         told.await.map_err(super::failed)?
     }
 
-    fn take_over(&mut self, settings: Settings, keys: Keyring, why: &'static str) {
-        let (changed, at_start) = self.settings.diff(&settings);
-        if let Err(error) = self.logging.set_filter(&log_directives(&settings)) {
+    fn take_over(&mut self, settings: &Settings, keys: Keyring, why: &'static str) {
+        let (changed, at_start) = self.settings.diff(settings);
+        if let Err(error) = self.logging.set_filter(&log_directives(settings)) {
             tracing::error!(%error, "the log's filter is not valid; nothing was changed");
             return;
         }
-        self.rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
-        self.workers.send_replace(Arc::new(of_workers(&settings, keys.clone())));
-        let files = files(&self.source, &self.settings.clone().with_live_of(&settings));
-        if !self.watched.are(&files) {
-            self.watched = Watched::new(files);
-        }
+        // What needs a restart stays as it was at the start, so that each reload says that it still does.
+        let in_force = self.settings.clone().with_live_of(settings);
+        self.rate_limiter.set(in_force.rate_limit.per_second, in_force.rate_limit.burst);
+        self.workers.send_replace(Arc::new(of_workers(&in_force, keys.clone())));
+        self.watched.keep(&files(&self.source, &in_force));
         tell(&changed, true, "setting changed");
         tell(&at_start, false, "setting changed in the file; it needs a restart");
         if keys.ids() != self.keys.ids() {
@@ -127,9 +128,7 @@ impl<'a> Reloader<'a> {
         }
         tracing::info!(why, changed = changed.len(), "settings reloaded");
         self.keys = keys;
-        // What needs a restart stays as it was at the start, so that each reload says that it still does.
-        let before = std::mem::replace(&mut self.settings, settings);
-        self.settings = before.with_live_of(&self.settings);
+        self.settings = in_force;
     }
 }
 
@@ -144,5 +143,5 @@ fn files(source: &Source<'_>, settings: &Settings) -> Vec<PathBuf> {
     let auth = &settings.auth;
     let own = || settings.store.data_dir.join(KEY_FILE);
     let keys = auth.key_dir.clone().or_else(|| auth.key_file.clone()).unwrap_or_else(own);
-    source.files.iter().cloned().chain([keys]).collect()
+    (source.files)().into_iter().chain([keys]).collect()
 }

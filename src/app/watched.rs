@@ -17,25 +17,45 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// no file.
 type Stamp = Option<(u64, u64, u64, i128)>;
 
-/// Files and directories that are watched; of a directory also what is in it.
+/// Files and directories that are watched.
 #[derive(Debug)]
-pub(super) struct Watched {
-    paths: Vec<PathBuf>,
-    /// What was found when the files were last taken up.
+pub(super) struct Watched(Vec<Seen>);
+
+/// What was seen at one path.
+#[derive(Debug)]
+struct Seen {
+    path: PathBuf,
+    /// What was found when it was last taken up.
     known: Vec<Stamp>,
     last: Vec<Stamp>,
+}
+
+impl Seen {
+    /// What is there now is known.
+    fn now(path: PathBuf) -> Self {
+        let known = look(&path);
+        Self { path, last: known.clone(), known }
+    }
 }
 
 impl Watched {
     /// What `paths` hold now is known.
     pub(super) fn new(paths: Vec<PathBuf>) -> Self {
-        let known = look(&paths);
-        Self { paths, last: known.clone(), known }
+        Self(paths.into_iter().map(Seen::now).collect())
     }
 
-    /// Whether these are watched, and no others.
-    pub(super) fn are(&self, paths: &[PathBuf]) -> bool {
-        self.paths == paths
+    /// Watches `paths` too. Those that were not watched hold what is known from now on.
+    pub(super) fn add(&mut self, paths: Vec<PathBuf>) {
+        for path in paths {
+            if !self.0.iter().any(|seen| seen.path == path) {
+                self.0.push(Seen::now(path));
+            }
+        }
+    }
+
+    /// Watches none but `paths`.
+    pub(super) fn keep(&mut self, paths: &[PathBuf]) {
+        self.0.retain(|seen| paths.contains(&seen.path));
     }
 
     /// Returns once something else than is known has come to rest; then that is known.
@@ -49,26 +69,25 @@ impl Watched {
     }
 
     fn look_again(&mut self) -> bool {
-        let now = look(&self.paths);
-        let rests = now == self.last;
-        self.last = now;
-        let changed = rests && self.last != self.known;
+        let mut rests = true;
+        for seen in &mut self.0 {
+            let now = look(&seen.path);
+            rests &= now == seen.last;
+            seen.last = now;
+        }
+        let changed = rests && self.0.iter().any(|seen| seen.last != seen.known);
         if changed {
-            self.known.clone_from(&self.last);
+            self.0.iter_mut().for_each(|seen| seen.known.clone_from(&seen.last));
         }
         changed
     }
 }
 
-fn look(paths: &[PathBuf]) -> Vec<Stamp> {
-    let mut stamps = Vec::new();
-    for path in paths {
-        stamps.push(stamp(path));
-        let mut inside: Vec<_> = std::fs::read_dir(path).into_iter().flatten().flatten().collect();
-        inside.sort_by_key(std::fs::DirEntry::path);
-        stamps.extend(inside.iter().map(|entry| stamp(&entry.path())));
-    }
-    stamps
+/// Of a file, or of a directory and what is in it.
+fn look(path: &Path) -> Vec<Stamp> {
+    let mut inside: Vec<_> = std::fs::read_dir(path).into_iter().flatten().flatten().collect();
+    inside.sort_by_key(std::fs::DirEntry::path);
+    std::iter::once(stamp(path)).chain(inside.iter().map(|entry| stamp(&entry.path()))).collect()
 }
 
 fn stamp(path: &Path) -> Stamp {
@@ -100,6 +119,22 @@ mod tests {
         assert_eq!(looks(&|| std::fs::rename(&draft, &file).unwrap()), once, "replaced");
         assert_eq!(looks(&|| std::fs::write(keys.join("1.key"), "x").unwrap()), once, "a key");
         assert_eq!(looks(&|| std::fs::remove_file(&file).unwrap()), once, "removed");
+    }
+
+    #[test]
+    fn others_are_watched_from_when_they_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| directory.path().join(name));
+        let mut watched = Watched::new(vec![old.clone()]);
+        std::fs::write(&old, "a").unwrap();
+        watched.add(vec![old.clone(), new.clone()]);
+        let mut looks = || [watched.look_again(), watched.look_again(), watched.look_again()];
+        assert_eq!(looks(), [false, true, false], "it was watched before it was named again");
+        std::fs::write(&new, "b").unwrap();
+        assert_eq!(looks(), [false, true, false]);
+        watched.keep(&[new]);
+        std::fs::write(&old, "ab").unwrap();
+        assert!(!watched.look_again() && !watched.look_again());
     }
 
     #[test]

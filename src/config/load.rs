@@ -56,9 +56,12 @@ impl Sources {
 }
 
 impl Sources {
-    /// The files that are read, there or not.
+    /// The files that are read, there or not: the layers, and those that variables name.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.config_file.iter().chain(&self.dotenv).cloned().collect()
+        let known = leaves(&Settings::default());
+        let names = variables::Names::of(known.keys().map(String::as_str));
+        let secrets = variables::secret_files(self.dotenv.as_deref(), &self.env, &names);
+        self.config_file.iter().chain(&self.dotenv).cloned().chain(secrets).collect()
     }
 }
 

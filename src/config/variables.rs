@@ -133,6 +133,24 @@ pub(super) fn environment(
     entries(variables, names, origin, problems)
 }
 
+/// The files that variables of `.env` and of the environment name.
+pub(super) fn secret_files(
+    dotenv: Option<&Path>,
+    snapshot: &[(OsString, OsString)],
+    names: &Names<'_>,
+) -> Vec<PathBuf> {
+    // One that cannot be read names none; whoever loads it says so.
+    let of_file = dotenv.and_then(|path| parse_dotenv(path).ok()).unwrap_or_default();
+    let text =
+        |(name, value): &(OsString, OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    of_file
+        .into_iter()
+        .chain(snapshot.iter().filter_map(text))
+        .filter(|(name, value)| !value.is_empty() && matches!(names.target(name), Target::SecretFile { .. }))
+        .map(|(_, path)| path.into())
+        .collect()
+}
+
 /// One layer's variables as entries. Sorted by name, so that
 /// `RINGLEDGER__STORE__URL` wins over the less specific `DATABASE_URL`.
 fn entries(

@@ -3,10 +3,12 @@
 use std::fs::Permissions;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::support::books::{Books, Order};
 use crate::support::raw::{Connection, Reply, Request};
@@ -23,14 +25,16 @@ on_both_engines!(
     a_bad_file_changes_nothing_and_says_where,
     bounds_and_deadlines_change_for_open_connections,
     files_are_watched,
+    a_file_that_was_refused_is_watched_until_it_is_mended,
+    files_that_variables_name_are_watched,
     a_reload_makes_no_key,
 );
 
 /// A server with a settings file and a directory of keys.
 struct Bench {
     server: Server,
-    file: std::path::PathBuf,
-    keys: std::path::PathBuf,
+    file: PathBuf,
+    keys: PathBuf,
 }
 
 impl Bench {
@@ -235,6 +239,38 @@ fn files_are_watched(engine: &str) {
     std::fs::write(&bench.file, "rate_limit: {per_second: many}\n").unwrap();
     let line = bench.server.wait_for_line("nothing was changed", PATIENCE);
     assert!(line.contains("line 1"), "{line}");
+}
+
+/// A server with this in its settings file.
+fn serve_with_file(engine: &str, data: TempDir, text: &str) -> (Server, PathBuf) {
+    let file = data.path().join("settings.yaml");
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["--io", engine, "--workers", "1", "--config", file.to_str().unwrap()];
+    (Server::start_in(data, &arguments), file)
+}
+
+fn a_file_that_was_refused_is_watched_until_it_is_mended(engine: &str) {
+    let data = new_data();
+    let key_file = |name: &str| format!("auth: {{key_file: {}}}\n", data.path().join(name).display());
+    let (of_first, of_second) = (key_file("first"), key_file("second"));
+    write_key(data.path(), "first", 1);
+    let (server, file) = serve_with_file(engine, data, &of_first);
+    std::fs::write(&file, of_second).unwrap();
+    let line = server.wait_for_line("nothing was changed", PATIENCE);
+    assert!(line.contains("second"), "{line}");
+    write_key(server.data(), "second", 2);
+    server.wait_for_line("signing keys changed", PATIENCE);
+}
+
+fn files_that_variables_name_are_watched(engine: &str) {
+    let data = new_data();
+    let rate = data.path().join("rate");
+    std::fs::write(&rate, "50\n").unwrap();
+    let named = [("rate_limit.per_second_file", rate.to_str().unwrap())];
+    let server = Server::start_set_in(data, &["--io", engine, "--workers", "1"], &named);
+    std::fs::write(&rate, "70\n").unwrap();
+    let line = server.wait_for_line("rate_limit.per_second", PATIENCE);
+    assert!(line.contains("setting changed") && line.contains("70"), "{line}");
 }
 
 fn a_reload_makes_no_key(engine: &str) {
