@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -141,11 +142,20 @@ impl Database {
     }
 
     /// Lets a signing key with this fingerprint (SHA-256) sign tokens of this ledger if it is the first one, or says
-    /// whether it is among those that do.
+    /// whether it is among those that do. A database that does not answer is given up after `commit_timeout`.
     pub fn accept_signing_keys(&self, fingerprints: &[[u8; 32]]) -> Result<bool, StoreError> {
+        let Options { target, connect_timeout, commit_timeout, .. } = &*self.options;
         on_own_runtime(async {
-            let client = connect(&self.options, &self.options.target).await?;
-            schema::accept_signing_keys(&client, fingerprints).await
+            let Dialled { client, .. } = dial(target, Carrier::Tokio, *connect_timeout).await?;
+            let asking = async {
+                client.batch_execute(&guards(*commit_timeout)).await?;
+                schema::accept_signing_keys(&client, fingerprints).await
+            };
+            timeout(*commit_timeout, asking).await.unwrap_or_else(|_| {
+                Err(StoreError::Unavailable(
+                    "the database did not say in time whether it knows the keys".into(),
+                ))
+            })
         })
     }
 
