@@ -24,7 +24,8 @@ impl From<SigningKey> for Keyring {
 }
 
 impl Keyring {
-    /// The keys of all files `*.key` of a directory, in the order of their names. Other files are passed over.
+    /// The keys of all files `*.key` of a directory, in the order of their names. Other files are passed over, as are
+    /// those whose name begins with a dot: editors keep drafts so.
     pub fn read(directory: &Path) -> Result<Self, KeyError> {
         let unreadable = |source| KeyError::Io { path: directory.to_owned(), source };
         let files = key_files(directory).map_err(unreadable)?;
@@ -59,8 +60,10 @@ impl Keyring {
 fn key_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == KEY_EXTENSION) {
+        let entry = entry?;
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let path = entry.path();
+        if !is_hidden && path.extension().is_some_and(|extension| extension == KEY_EXTENSION) {
             files.push(path);
         }
     }
@@ -88,6 +91,7 @@ mod tests {
         write(directory.path(), "2026-02.key", 2);
         write(directory.path(), "2026-01.key", 1);
         write(directory.path(), "2026-03.key.draft", 3);
+        std::fs::write(directory.path().join(".2026-04.key"), "half a ke").unwrap();
         let ring = Keyring::read(directory.path()).unwrap();
         let id = |byte| SigningKey::from_secret([byte; 32]).id().to_owned();
         assert_eq!(ring.signing().id(), id(2));
