@@ -122,9 +122,9 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
     let rate_limiter = Arc::new(RateLimiter::off());
     rate_limiter.set(settings.rate_limit.per_second, settings.rate_limit.burst);
     let (tokens, tickets) = (Tokens::new(&keys), Tickets::new(&keys));
-    let about = about(settings, &choice, &store);
     let followers = Followers::default();
-    let live = watch::Sender::new(Arc::new(reload::of_workers(settings, keys.clone())));
+    let about = about(settings, &choice, &store);
+    let live = watch::Sender::new(Arc::new(reload::of_workers(settings, keys.clone(), about)));
     let blueprint = Blueprint {
         settings,
         store,
@@ -135,7 +135,6 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
         pool,
         rate_limiter,
         scraper,
-        about,
         live: &live,
     };
     let counted = tallies.into_iter().zip(core_commits).collect();
@@ -209,14 +208,14 @@ pub fn currencies(settings: &Settings) -> Result<Currencies, AppFailure> {
 }
 
 /// What the dashboard tells of the process.
-fn about(settings: &Settings, choice: &runtime::Choice, store: &Store) -> Arc<About> {
-    Arc::new(About {
+fn about(settings: &Settings, choice: &runtime::Choice, store: &Store) -> About {
+    About {
         version: BUILD.version,
         engine: choice.engine.to_string(),
         engine_reason: choice.reason.clone(),
         store: store.describe(),
         settings: config::shown(settings),
-    })
+    }
 }
 
 const fn sampling(access: AccessLog) -> Sampling {
@@ -240,7 +239,6 @@ struct Blueprint<'a> {
     rate_limiter: Arc<RateLimiter>,
     live: &'a watch::Sender<Arc<LiveSettings>>,
     scraper: Option<Scraper>,
-    about: Arc<About>,
 }
 
 impl Blueprint<'_> {
@@ -261,7 +259,7 @@ impl Blueprint<'_> {
         let reader = self.store.reader().map_err(failed)?;
         let (lane, pool) = (self.lane.for_core(), self.pool.clone());
         let (tokens, tickets) = (self.tokens.clone(), self.tickets.clone());
-        let (metrics, about) = (self.scraper.clone(), Arc::clone(&self.about));
+        let (metrics, about) = (self.scraper.clone(), Arc::clone(&self.live.borrow().about));
         let settings = self.settings;
         let (rate_limiter, currencies) = (Arc::clone(&self.rate_limiter), currencies(settings)?);
         let router = match purpose {
@@ -292,7 +290,7 @@ impl Blueprint<'_> {
                 metrics,
                 metrics_public,
                 is_admin: purpose == Purpose::Admin,
-                about,
+                about: about.into(),
                 recent,
                 draining: false.into(),
             }
@@ -430,7 +428,7 @@ impl Server {
         tokio::time::sleep(delay).await;
         self.stage.send_replace(Stage::Draining);
         let settles = Instant::now() + deadline.saturating_sub(FEEDS_END.min(deadline / 2));
-        // What is not settled by then is about to be cut off.
+        // What is not settled by then is about to be cut off; the ledger takes nothing more of it.
         let _ = timeout_at(settles, self.unsettled.recv()).await;
         let is_settled = self.settle_lane(settles.max(Instant::now() + LANE_ENDS.min(deadline / 4))).await;
         self.stage.send_replace(if is_settled { Stage::Settled } else { Stage::Unsettled });
@@ -449,7 +447,7 @@ impl Server {
     /// command was on its way: the command is stored all the same, and readers of events are told of it.
     async fn settle_lane(&mut self, by: Instant) -> bool {
         let Some(lane) = self.lane.take() else { return false };
-        matches!(timeout_at(by, lane.check()).await, Ok(Ok(_)))
+        matches!(timeout_at(by, lane.settle()).await, Ok(Ok(_)))
     }
 
     fn join(&mut self) -> Result<(), AppFailure> {

@@ -5,6 +5,7 @@
 
 mod wire;
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -248,7 +249,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
         metrics: None,
         metrics_public: settings.metrics.public.into(),
         is_admin: false,
-        about: Arc::default(),
+        about: RefCell::default(),
         recent: RecentProblems::for_cores(1).remove(0),
         draining: false.into(),
     };

@@ -5,7 +5,7 @@
 
 mod reading;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use http::StatusCode;
 use serde::Serialize;
@@ -22,8 +22,8 @@ use crate::web::reply::Reply;
 
 static PAGE: LazyLock<Asset> = LazyLock::new(|| Asset::page(include_str!("dashboard/page.html")));
 
-/// What the process is: nothing of it changes while it runs.
-#[derive(Debug, Default, Serialize)]
+/// What the process is.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct About {
     /// The version of the package.
     pub version: &'static str,
@@ -33,7 +33,7 @@ pub struct About {
     pub engine_reason: String,
     /// The store, without secrets.
     pub store: String,
-    /// The settings at the start, without secrets, by key; absent ones are null.
+    /// The settings that are in force, without secrets, by key; absent ones are null.
     pub settings: Vec<(String, Option<String>)>,
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn data(api: &Api, call: Call<'_>) -> Answer {
         user.require_operator("Only operators may see the dashboard's data.")?;
     }
     let text = metrics::written(api, Format::Prometheus).await?;
-    let data =
-        Data { at: now(), about: &api.about, reading: Reading::of(&text), problems: api.recent.latest() };
+    let about = Arc::clone(&api.about.borrow());
+    let data = Data { at: now(), about: &about, reading: Reading::of(&text), problems: api.recent.latest() };
     Ok(Reply::json(StatusCode::OK, &data)?.no_store())
 }

@@ -22,7 +22,7 @@ mod tokens;
 mod transfers;
 mod users;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 pub use auth::AuthUser;
@@ -62,7 +62,7 @@ pub struct Api {
     /// Whether it answers at `admin.listen`, to those who may see everything.
     pub is_admin: bool,
     /// What the process is, for the dashboard.
-    pub about: Arc<About>,
+    pub about: RefCell<Arc<About>>,
     /// The last problems, for the dashboard.
     pub recent: RecentProblems,
     /// Whether the server has begun to drain: then `/ready` says no.

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::store::accept;
 use super::watched::Watched;
 use super::{AppFailure, Source, keys_of, log_directives, sampling};
-use crate::api::RateLimiter;
-use crate::config::{Change, LiveLimits, Settings};
+use crate::api::{About, RateLimiter};
+use crate::config::{self, Change, LiveLimits, Settings};
 use crate::server::LiveSettings;
 use crate::services::tokens::KEY_FILE;
 use crate::services::{Keyring, SigningKey};
@@ -19,13 +19,14 @@ use crate::store::Store;
 use crate::telemetry::logging::Logging;
 
 /// What workers go over to.
-pub(super) fn of_workers(settings: &Settings, keys: Keyring) -> LiveSettings {
+pub(super) fn of_workers(settings: &Settings, keys: Keyring, about: About) -> LiveSettings {
     LiveSettings {
         limits: LiveLimits::from(&settings.limits),
         access: sampling(settings.log.access),
         slow: Duration::from_millis(settings.log.slow_ms),
         metrics_public: settings.metrics.public,
         keys,
+        about: Arc::new(about),
     }
 }
 
@@ -119,7 +120,8 @@ impl<'a> Reloader<'a> {
         // What needs a restart stays as it was at the start, so that each reload says that it still does.
         let in_force = self.settings.clone().with_live_of(settings);
         self.rate_limiter.set(in_force.rate_limit.per_second, in_force.rate_limit.burst);
-        self.workers.send_replace(Arc::new(of_workers(&in_force, keys.clone())));
+        let about = About { settings: config::shown(&in_force), ..(*self.workers.borrow().about).clone() };
+        self.workers.send_replace(Arc::new(of_workers(&in_force, keys.clone(), about)));
         self.watched.keep(&files(&self.source, &in_force));
         tell(&changed, true, "setting changed");
         tell(&at_start, false, "setting changed in the file; it needs a restart");

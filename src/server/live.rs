@@ -1,7 +1,9 @@
 //! What may change in a worker while it serves, in one piece: who takes it over takes over all of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::About;
 use crate::config::LiveLimits;
 use crate::services::Keyring;
 use crate::telemetry::access::Sampling;
@@ -19,4 +21,6 @@ pub struct LiveSettings {
     pub metrics_public: bool,
     /// Whose tokens are accepted.
     pub keys: Keyring,
+    /// What the dashboard tells of the process.
+    pub about: Arc<About>,
 }

@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -131,6 +132,7 @@ impl Exchanges {
         self.slow.set(settings.slow);
         self.access.set_sampling(settings.access);
         self.api.metrics_public.set(settings.metrics_public);
+        self.api.about.replace(Arc::clone(&settings.about));
         self.api.services.tokens.adopt(&settings.keys);
         self.api.services.tickets.adopt(&settings.keys);
     }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::books::{Books, Order};
@@ -235,6 +236,16 @@ fn files_are_watched(engine: &str) {
     wait_until(PATIENCE, || match me(&mut bench.connect(), &token).field("ratelimit-policy") {
         Some(policy) if policy.contains("q=77;") => Ok(()),
         policy => Err(format!("{policy:?}")),
+    });
+    // The dashboard tells what is in force.
+    wait_until(PATIENCE, || {
+        let data =
+            bench.connect().call(Request::get("/dashboard/data").bearer(&token).bytes()).json()["about"]
+                .take();
+        let shown =
+            |key: &str, value: &str| data["settings"].as_array().unwrap().contains(&json!([key, value]));
+        assert!(shown("shutdown.deadline_ms", "10000"), "{data}");
+        if shown("rate_limit.per_second", "77") { Ok(()) } else { Err(data.to_string()) }
     });
     std::fs::write(&bench.file, "rate_limit: {per_second: many}\n").unwrap();
     let line = bench.server.wait_for_line("nothing was changed", PATIENCE);
