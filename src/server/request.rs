@@ -3,27 +3,29 @@
 //! What needs nothing but its head is answered at once, without a future: half of what a small request costs
 //! above the kernel would go into making and moving one. All else is one future in a box of its own.
 
+mod admission;
+mod handling;
 mod record;
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_ENCODING, EXPECT, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::Instrument;
 
+use self::admission::check_accept;
+use self::handling::{call, contained};
 use self::record::{Record, RouteName, id_field};
-use super::batches::{Arrival, Batches, Place};
+use super::batches::Batches;
 pub use super::body::ReplyBody;
 use super::body::{Arriving, Making};
 use super::connection::{Sockets, UnderWay};
@@ -32,20 +34,16 @@ use super::live::LiveSettings;
 use super::parking::Parking;
 use super::slow::Slow;
 use super::worker::Stage;
-use crate::api::routes::{BodyRule, Upgrading};
-use crate::api::{Api, AppError, AuthUser, Endpoint, Route};
+use crate::api::{Api, AppError, Endpoint, Route};
 use crate::config::{Limits, LiveLimits};
 use crate::runtime::Turns;
 use crate::services::events::End;
 use crate::telemetry::access::AccessLines;
-use crate::telemetry::metrics::{CoreMetrics, Held};
+use crate::telemetry::metrics::CoreMetrics;
 use crate::telemetry::otlp;
 use crate::telemetry::split::{self, Part, Split, spent};
-use crate::web::call::{Body, Call};
-use crate::web::negotiate;
 use crate::web::reply::{self, Reply};
 use crate::web::router::{Match, Params};
-use crate::web::websocket::Upgrade;
 
 /// How long the rest of a body may take to arrive before the connection is given up instead, when its request is
 /// answered without it.
@@ -216,9 +214,9 @@ impl Exchanges {
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
             let patience = match outcome {
-                Err(
-                    AppError::Overloaded(_) | AppError::TooManyBodies | AppError::TooManyRequests { .. },
-                ) => REFUSAL,
+                Err(AppError::Overloaded(_) | AppError::TooManyBodies | AppError::TooManyRequests { .. }) => {
+                    REFUSAL
+                }
                 Ok(_) | Err(_) => DISCARD,
             };
             let (reply, ends_connection) = record.settle(outcome, &self.api.recent);
@@ -288,137 +286,6 @@ impl Exchanges {
         }
     }
 
-    /// A place among the requests under way, or the refusal of one that would wait with too many others. What
-    /// answers at once waits for nobody, and who watches over the server must see that it is busy.
-    fn admit(&self, route: &Route) -> Result<Option<Held<'_>>, AppError> {
-        match route.endpoint {
-            Endpoint::Now(_) | Endpoint::Always(_) => Ok(None),
-            Endpoint::Public(_) | Endpoint::User(_) | Endpoint::Socket(_) => {
-                let in_flight = usize::try_from(self.metrics.in_flight()).unwrap_or(usize::MAX);
-                if in_flight >= self.limits.in_flight_per_core {
-                    return Err(AppError::Overloaded("Too many requests are under way."));
-                }
-                Ok(Some(self.metrics.request_begins()))
-            }
-        }
-    }
-
-    /// Who calls, if not too often.
-    fn user(&self, record: &Record<'_>) -> Result<AuthUser, AppError> {
-        let user = AuthUser::from_headers(&record.head.headers, &self.api.services.tokens)?;
-        spent(Part::Auth, record.begin.elapsed());
-        let Some(standing) = self.api.rate_limiter.admit(user.actor().id, record.begin) else {
-            return Ok(user);
-        };
-        record.stands(standing);
-        match standing.refused_for_s {
-            Some(retry_after_s) => Err(AppError::TooManyRequests { retry_after_s }),
-            None => Ok(user),
-        }
-    }
-
-    /// The body of a request; of a batch, with the place that it takes.
-    async fn arrived(
-        &self,
-        head: &Parts,
-        route: &Route,
-        user: Option<&AuthUser>,
-        body: &mut Arriving,
-    ) -> Result<(Bytes, Option<Place>), AppError> {
-        let (BodyRule::BatchJson, Some(user)) = (route.body, user) else {
-            return Ok((self.body(head, route, body, None).await?, None));
-        };
-        self.batches.check_room()?;
-        let mut arrival = self.batches.arrival(user.actor().id);
-        let whole = self.body(head, route, body, Some(&mut arrival)).await?;
-        Ok((whole, Some(self.batches.place()?)))
-    }
-
-    async fn body(
-        &self,
-        head: &Parts,
-        route: &Route,
-        body: &mut Arriving,
-        arrival: Option<&mut Arrival<'_>>,
-    ) -> Result<Bytes, AppError> {
-        let bound_bytes = match route.body {
-            BodyRule::None => return Ok(Bytes::new()),
-            BodyRule::OptionalJson if body.has_ended() => return Ok(Bytes::new()),
-            BodyRule::Json | BodyRule::OptionalJson => self.live.get().body_bytes,
-            BodyRule::BatchJson => self.live.get().batch_body_bytes,
-        };
-        let patience = Duration::from_millis(self.live.get().body_timeout_ms);
-        if is_plain_json(&head.headers) {
-            return body.collect(bound_bytes, patience, arrival).await;
-        }
-        if route.body != BodyRule::OptionalJson {
-            return Err(AppError::UnsupportedMediaType);
-        }
-        // Chunks tell only at their end that there are none.
-        body.collect(0, patience, None).await.map_err(|error| match error {
-            AppError::PayloadTooLarge(_) => AppError::UnsupportedMediaType,
-            other => other,
-        })
-    }
-
-    /// Calls the route's handler.
-    async fn handle(&self, route: &Route, user: Option<AuthUser>, call: Call<'_>) -> Result<Reply, AppError> {
-        let handler = match (&route.endpoint, user) {
-            (Endpoint::Now(handler), _) => {
-                return contained(|| handler(&self.api, &call)).unwrap_or_else(Err);
-            }
-            (Endpoint::Always(handler) | Endpoint::Public(handler), _) => handler(&self.api, call),
-            (Endpoint::User(handler), Some(user)) => handler(&self.api, user, call),
-            (Endpoint::User(_) | Endpoint::Socket(_), _) => {
-                return Err(AppError::Unauthenticated { presented: false });
-            }
-        };
-        self.guarded(route, handler).await
-    }
-
-    /// Runs a handler within the request's deadline; its panic is this request's alone.
-    async fn guarded<T>(
-        &self,
-        route: &Route,
-        handler: impl Future<Output = Result<T, AppError>>,
-    ) -> Result<T, AppError> {
-        let mut handler = pin!(handler);
-        let guarded = poll_fn(|cx| {
-            contained(|| handler.as_mut().poll(cx)).unwrap_or_else(|error| Poll::Ready(Err(error)))
-        });
-        let deadline = Duration::from_millis(match route.body {
-            BodyRule::BatchJson => self.live.get().batch_timeout_ms,
-            BodyRule::None | BodyRule::Json | BodyRule::OptionalJson => self.live.get().request_timeout_ms,
-        });
-        tokio::time::timeout(deadline, guarded).await.unwrap_or(Err(AppError::DeadlinePassed))
-    }
-
-    /// The reply to a handshake; what is said after it is left with the request's connection.
-    async fn upgrade(
-        &self,
-        route: &Route,
-        (head, body): (&Parts, &Arriving),
-        handler: Upgrading<'_>,
-        under_way: &UnderWay,
-    ) -> Result<Reply, AppError> {
-        if head.version < Version::HTTP_11 {
-            return Err(AppError::UpgradeRequired);
-        }
-        if !body.has_ended() {
-            // Its bytes could not be told from frames.
-            return Err(AppError::Malformed("a handshake has no body"));
-        }
-        let Upgrade { accept, talk } = self.guarded(route, handler).await?;
-        if self.closing.get() {
-            return Err(AppError::Overloaded("The server is shutting down."));
-        }
-        under_way.becomes(talk);
-        Ok(Reply::empty(StatusCode::SWITCHING_PROTOCOLS)
-            .header(CONNECTION, HeaderValue::from_static("upgrade"))
-            .header(UPGRADE, HeaderValue::from_static("websocket"))
-            .header(SEC_WEBSOCKET_ACCEPT, accept))
-    }
-
     /// Whether the connection can carry another request after this reply.
     async fn may_go_on(&self, head: &Parts, body: &mut Arriving, patience: Duration) -> bool {
         let expects = head.headers.contains_key(EXPECT);
@@ -483,42 +350,6 @@ enum Found<'a> {
     Route(&'a Route, Params<'a>),
     /// What may be asked of the target.
     Options(&'a HeaderValue),
-}
-
-fn check_accept(record: &Record<'_>, route: &Route) -> Result<(), AppError> {
-    if !record.fields.accepts {
-        // Anything is acceptable.
-        return Ok(());
-    }
-    negotiate::best(&record.head.headers, route.produces).map(drop).ok_or(AppError::NotAcceptable)
-}
-
-/// JSON without a content coding; we decode none (RFC 9110 §8.4).
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let identity = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    negotiate::content_type_is_json(headers) && headers.get_all(CONTENT_ENCODING).iter().all(identity)
-}
-
-fn call<'a>(head: &'a Parts, params: Params<'a>, body: Bytes, request_id: &'a str) -> Call<'a> {
-    Call {
-        method: &head.method,
-        path: head.uri.path(),
-        query: head.uri.query().unwrap_or_default(),
-        headers: &head.headers,
-        params,
-        request_id,
-        body: Body::new(body),
-    }
-}
-
-/// Turns a panic into an error. The handler's state dies with the unwinding; what it shares with others
-/// (read connection, queues) keeps no half-made change, since handlers only read and submit.
-fn contained<T>(run: impl FnOnce() -> T) -> Result<T, AppError> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let message = message.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        AppError::Internal(format!("a handler panicked: {message}"))
-    })
 }
 
 /// The answer to OPTIONS.
