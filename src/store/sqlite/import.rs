@@ -1,13 +1,13 @@
 //! Writes a whole ledger in one transaction of SQLite.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{AuditSource, rows};
-use crate::models::posting::{Entry, LoggedEvent};
+use super::{AuditSource, rows, write};
+use crate::models::posting::LoggedEvent;
 use crate::models::replay::Changes;
 use crate::models::{Account, AccountId, Head, Transfer, TransferId};
 use crate::store::audit::KeptKey;
-use crate::store::columns::{account_columns, entry_columns, transfer_columns};
+use crate::store::columns::account_columns;
 use crate::store::import::OWNERLESS;
 use crate::store::{Credentials, StoreError};
 
@@ -49,25 +49,7 @@ impl AuditSource {
     }
 
     pub(in crate::store) fn save_accounts(&self, accounts: &[Account]) -> Result<(), StoreError> {
-        let mut insert = self.connection().prepare_cached(concat!(
-            "insert into accounts (",
-            account_columns!(),
-            ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-        ))?;
-        for account in accounts {
-            insert.execute(params![
-                account.id,
-                account.owner,
-                account.name,
-                account.currency,
-                account.balance,
-                account.held,
-                account.min_balance,
-                account.version,
-                account.created_at,
-            ])?;
-        }
-        Ok(())
+        write::new_accounts(self.connection(), accounts)
     }
 
     pub(in crate::store) fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
@@ -82,75 +64,14 @@ impl AuditSource {
     }
 
     pub(in crate::store) fn save_log(&self, events: &[LoggedEvent]) -> Result<(), StoreError> {
-        let mut insert =
-            self.connection().prepare_cached("insert into events (seq, body, hash) values (?1, ?2, ?3)")?;
-        for event in events {
-            insert.execute((event.seq, &event.body, event.hash))?;
-        }
-        Ok(())
+        write::events(self.connection(), events)
     }
 
     pub(in crate::store) fn save_changes(&self, changes: &Changes) -> Result<(), StoreError> {
-        self.save_transfers(&changes.made)?;
-        let mut update = self.connection().prepare_cached(
-            "update transfers set status = ?2, posted_amount = ?3, reversed_by = ?4 where id = ?1",
-        )?;
-        for transfer in &changes.changed {
-            update.execute((transfer.id, transfer.status, transfer.posted_amount, transfer.reversed_by))?;
-        }
-        self.save_entries(&changes.entries)?;
-        let mut update = self
-            .connection()
-            .prepare_cached("update accounts set balance = ?2, held = ?3, version = ?4 where id = ?1")?;
-        for account in &changes.accounts {
-            update.execute((account.id, account.balance, account.held, account.version))?;
-        }
-        Ok(())
-    }
-
-    fn save_transfers(&self, transfers: &[Transfer]) -> Result<(), StoreError> {
-        let mut insert = self.connection().prepare_cached(concat!(
-            "insert into transfers (",
-            transfer_columns!(),
-            ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
-        ))?;
-        for transfer in transfers {
-            let terms = &transfer.terms;
-            insert.execute(params![
-                transfer.id,
-                transfer.seq,
-                transfer.status,
-                terms.debit_account,
-                terms.credit_account,
-                terms.amount,
-                terms.currency,
-                terms.description,
-                terms.metadata.as_deref(),
-                terms.reference,
-                transfer.posted_amount,
-                transfer.expires_at,
-                transfer.reverses,
-                transfer.reversed_by,
-                transfer.created_by,
-                transfer.idempotency_key,
-                transfer.created_at,
-                transfer.hold,
-            ])?;
-        }
-        Ok(())
-    }
-
-    fn save_entries(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let mut insert = self.connection().prepare_cached(concat!(
-            "insert into entries (",
-            entry_columns!(),
-            ") values (?1, ?2, ?3, ?4, ?5, ?6)"
-        ))?;
-        for entry in entries {
-            let keys = (entry.account_id, entry.seq, entry.transfer_id);
-            insert.execute((keys.0, keys.1, keys.2, entry.amount, entry.balance, entry.created_at))?;
-        }
-        Ok(())
+        write::new_transfers(self.connection(), &changes.made)?;
+        write::changed_transfers(self.connection(), &changes.changed)?;
+        write::entries(self.connection(), &changes.entries)?;
+        write::changed_accounts(self.connection(), &changes.accounts)
     }
 
     pub(in crate::store) fn save_keys(&self, keys: &[KeptKey]) -> Result<(), StoreError> {
@@ -172,9 +93,7 @@ impl AuditSource {
     }
 
     pub(in crate::store) fn save_head(&self, head: Head) -> Result<(), StoreError> {
-        let sql = "update head set seq = ?1, hash = ?2, at = ?3 where id = 1";
-        self.connection().execute(sql, (head.seq, head.hash, head.at))?;
-        Ok(())
+        write::head(self.connection(), head)
     }
 
     pub(in crate::store) fn ownerless_account(&self) -> Result<Option<AccountId>, StoreError> {

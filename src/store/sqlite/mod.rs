@@ -10,6 +10,7 @@ mod import;
 mod reader;
 mod rows;
 mod statements;
+mod write;
 mod writer;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};

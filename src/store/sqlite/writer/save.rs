@@ -1,10 +1,12 @@
 //! A journal, written table by table.
 
+use std::sync::Arc;
+
 use rusqlite::Transaction;
 
 use crate::models::posting::{Journal, KeyRecord};
 use crate::models::{IdempotencyKey, Timestamp, UserId, idempotency};
-use crate::store::columns::{account_columns, entry_columns, transfer_columns};
+use crate::store::sqlite::write;
 use crate::store::{StoreError, keys};
 
 pub(super) fn save(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), StoreError> {
@@ -28,99 +30,27 @@ fn save_users(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), St
 }
 
 fn save_accounts(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), StoreError> {
-    let mut insert = transaction.prepare_cached(concat!(
-        "insert into accounts (",
-        account_columns!(),
-        ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-    ))?;
-    for account in &journal.opened {
-        insert.execute((
-            account.id,
-            account.owner,
-            &account.name,
-            account.currency,
-            account.balance,
-            account.held,
-            account.min_balance,
-            account.version,
-            account.created_at,
-        ))?;
-    }
-    let mut update = transaction
-        .prepare_cached("update accounts set balance = ?2, held = ?3, version = ?4 where id = ?1")?;
+    write::new_accounts(transaction, &journal.opened)?;
     let mut changed: Vec<_> = journal.changed.iter().collect();
     changed.sort_unstable_by_key(|account| account.id);
-    for account in changed {
-        update.execute((account.id, account.balance, account.held, account.version))?;
-    }
-    Ok(())
+    write::changed_accounts(transaction, changed)
 }
 
 fn save_log(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), StoreError> {
-    let mut insert =
-        transaction.prepare_cached("insert into events (seq, body, hash) values (?1, ?2, ?3)")?;
-    for event in &journal.events {
-        insert.execute((event.seq, &event.body, event.hash))?;
-    }
-    let head = journal.head;
-    let mut update =
-        transaction.prepare_cached("update head set seq = ?1, hash = ?2, at = ?3 where id = 1")?;
-    update.execute((head.seq, head.hash, head.at))?;
-    Ok(())
+    write::events(transaction, &journal.events)?;
+    write::head(transaction, journal.head)
 }
 
 fn save_transfers(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), StoreError> {
-    let mut insert = transaction.prepare_cached(concat!(
-        "insert into transfers (",
-        transfer_columns!(),
-        ") values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
-    ))?;
-    for transfer in &journal.transfers {
-        let terms = &transfer.terms;
-        insert.execute(rusqlite::params![
-            transfer.id,
-            transfer.seq,
-            transfer.status,
-            terms.debit_account,
-            terms.credit_account,
-            terms.amount,
-            terms.currency,
-            terms.description,
-            terms.metadata.as_deref(),
-            terms.reference,
-            transfer.posted_amount,
-            transfer.expires_at,
-            transfer.reverses,
-            transfer.reversed_by,
-            transfer.created_by,
-            transfer.idempotency_key,
-            transfer.created_at,
-            transfer.hold,
-        ])?;
-    }
-    let mut update = transaction.prepare_cached(
-        "update transfers set status = ?2, posted_amount = ?3, reversed_by = ?4 where seq = ?1",
-    )?;
-    for transfer in &journal.updated_transfers {
-        update.execute((transfer.seq, transfer.status, transfer.posted_amount, transfer.reversed_by))?;
-    }
-    Ok(())
+    write::new_transfers(transaction, journal.transfers.iter().map(Arc::as_ref))?;
+    write::changed_transfers(transaction, journal.updated_transfers.iter().map(Arc::as_ref))
 }
 
 fn save_entries(transaction: &Transaction<'_>, journal: &Journal) -> Result<(), StoreError> {
-    let mut insert = transaction.prepare_cached(concat!(
-        "insert into entries (",
-        entry_columns!(),
-        ") values (?1, ?2, ?3, ?4, ?5, ?6)"
-    ))?;
     // In the order of the table: each page is then found, changed and balanced once (`cargo bench --bench store`).
     let mut entries: Vec<_> = journal.entries.iter().collect();
     entries.sort_unstable_by_key(|entry| (entry.account_id, entry.seq));
-    for entry in entries {
-        let keys = (entry.account_id, entry.seq, entry.transfer_id);
-        insert.execute((keys.0, keys.1, keys.2, entry.amount, entry.balance, entry.created_at))?;
-    }
-    Ok(())
+    write::entries(transaction, entries)
 }
 
 fn save_keys(
