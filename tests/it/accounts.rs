@@ -4,15 +4,29 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Api, FUNDS, LAST_SEQ, World, add_user, assert_members, assert_uuid_v7, euros, pages, run, time_of,
-    whole_list,
+    Api, FUNDS, LAST_SEQ, Store, World, add_user, assert_members, assert_uuid_v7, euros, on_both_stores,
+    pages, run, time_of, whole_list,
 };
 
 const ACCOUNTS: &str = "/api/v1/accounts";
 
-#[tokio::test]
-async fn a_new_account_is_empty_and_its_owners() {
-    let world = World::new().await;
+on_both_stores!(
+    a_new_account_is_empty_and_its_owners,
+    a_name_may_be_left_out,
+    what_an_account_may_be,
+    users_open_plain_accounts_of_their_own_and_operators_any,
+    accounts_are_seen_by_owner_and_operator,
+    a_reader_who_has_the_version_is_sent_nothing,
+    the_list_of_accounts_is_walked_page_by_page,
+    lists_refuse_what_they_do_not_know,
+    entries_tell_an_accounts_history_newest_first,
+    entries_are_walked_page_by_page,
+    entries_of_a_period_begin_inclusive_and_end_exclusive,
+    a_balance_is_told_of_any_time_that_has_come,
+);
+
+async fn a_new_account_is_empty_and_its_owners(store: Store) {
+    let world = World::of(store).await;
     let answer = world.alice.api.post(ACCOUNTS, &json!({"currency": "EUR", "name": "Rent"})).send().await;
     let account = answer.is_not_stored().json(201);
     assert_members(
@@ -46,16 +60,14 @@ async fn a_new_account_is_empty_and_its_owners() {
     assert_eq!(read.header("etag"), Some(&*format!("\"{}\"", account["version"])));
 }
 
-#[tokio::test]
-async fn a_name_may_be_left_out() {
-    let world = World::new().await;
+async fn a_name_may_be_left_out(store: Store) {
+    let world = World::of(store).await;
     let account = world.alice.api.post(ACCOUNTS, &json!({"currency": "JPY"})).send().await.json(201);
     assert_eq!(account["name"], Value::Null);
 }
 
-#[tokio::test]
-async fn what_an_account_may_be() {
-    let world = World::new().await;
+async fn what_an_account_may_be(store: Store) {
+    let world = World::of(store).await;
     let invalid = [
         (json!({}), "invalid_request", "/currency"),
         (json!({"currency": null}), "invalid_request", "/currency"),
@@ -95,9 +107,8 @@ async fn what_an_account_may_be() {
     }
 }
 
-#[tokio::test]
-async fn users_open_plain_accounts_of_their_own_and_operators_any() {
-    let world = World::new().await;
+async fn users_open_plain_accounts_of_their_own_and_operators_any(store: Store) {
+    let world = World::of(store).await;
     let (alice, bob) = (&world.alice, &world.bob);
     for body in [
         json!({"currency": "EUR", "min_balance": -1}),
@@ -140,9 +151,8 @@ async fn a_name_that_looks_like_an_id_still_names_its_user() {
     }
 }
 
-#[tokio::test]
-async fn accounts_are_seen_by_owner_and_operator() {
-    let world = World::new().await;
+async fn accounts_are_seen_by_owner_and_operator(store: Store) {
+    let world = World::of(store).await;
     for path in [world.alice.path(), format!("{}/entries", world.alice.path())] {
         world.alice.api.get(&path).send().await.is_not_stored().json(200);
         world.operator.get(&path).send().await.json(200);
@@ -162,9 +172,8 @@ async fn accounts_are_seen_by_owner_and_operator() {
     }
 }
 
-#[tokio::test]
-async fn a_reader_who_has_the_version_is_sent_nothing() {
-    let world = World::new().await;
+async fn a_reader_who_has_the_version_is_sent_nothing(store: Store) {
+    let world = World::of(store).await;
     let path = world.alice.path();
     let read = |tags: String| world.alice.api.get(&path).header("if-none-match", &tags).send();
     let first = world.alice.api.get(&path).send().await;
@@ -194,9 +203,8 @@ async fn a_reader_who_has_the_version_is_sent_nothing() {
     assert_eq!(bobs["balance"], FUNDS + 1);
 }
 
-#[tokio::test]
-async fn the_list_of_accounts_is_walked_page_by_page() {
-    let world = World::new().await;
+async fn the_list_of_accounts_is_walked_page_by_page(store: Store) {
+    let world = World::of(store).await;
     let mut mine = vec![world.alice.account.clone()];
     for _ in 0..54 {
         mine.push(open(&world.alice.api).await);
@@ -237,9 +245,8 @@ async fn next_cursor(api: &Api, path: &str) -> String {
     page["next_cursor"].as_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn lists_refuse_what_they_do_not_know() {
-    let world = World::new().await;
+async fn lists_refuse_what_they_do_not_know(store: Store) {
+    let world = World::of(store).await;
     open(&world.alice.api).await;
     let entries = format!("{}/entries", world.alice.path());
     world.alice.api.transfer(&world.payment(1)).send().await.json(201);
@@ -291,9 +298,8 @@ async fn pay(world: &World, amounts: &[i64]) -> Vec<Value> {
     made
 }
 
-#[tokio::test]
-async fn entries_tell_an_accounts_history_newest_first() {
-    let world = World::new().await;
+async fn entries_tell_an_accounts_history_newest_first(store: Store) {
+    let world = World::of(store).await;
     let transfers = pay(&world, &[100, 23, -7]).await;
     let entries = whole_list(&world.alice.api, &format!("{}/entries", world.alice.path())).await;
     let seqs: Vec<_> = entries.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
@@ -316,9 +322,8 @@ async fn entries_tell_an_accounts_history_newest_first() {
     assert!(whole_list(&world.alice.api, &format!("{ACCOUNTS}/{unused}/entries")).await.is_empty());
 }
 
-#[tokio::test]
-async fn entries_are_walked_page_by_page() {
-    let world = World::new().await;
+async fn entries_are_walked_page_by_page(store: Store) {
+    let world = World::of(store).await;
     pay(&world, &[1; 11]).await;
     let path = format!("{}/entries", world.alice.path());
     let whole = whole_list(&world.alice.api, &path).await;
@@ -336,9 +341,8 @@ async fn entries_are_walked_page_by_page() {
     assert_eq!(rest["data"].as_array().unwrap(), &whole[5..]);
 }
 
-#[tokio::test]
-async fn entries_of_a_period_begin_inclusive_and_end_exclusive() {
-    let world = World::new().await;
+async fn entries_of_a_period_begin_inclusive_and_end_exclusive(store: Store) {
+    let world = World::of(store).await;
     pay(&world, &[1; 9]).await;
     let path = format!("{}/entries", world.alice.path());
     let whole = whole_list(&world.alice.api, &path).await;
@@ -370,9 +374,8 @@ async fn entries_of_a_period_begin_inclusive_and_end_exclusive() {
     assert_eq!(whole_list(&world.alice.api, &format!("{path}?to={tomorrow_elsewhere}")).await, whole);
 }
 
-#[tokio::test]
-async fn a_balance_is_told_of_any_time_that_has_come() {
-    let world = World::new().await;
+async fn a_balance_is_told_of_any_time_that_has_come(store: Store) {
+    let world = World::of(store).await;
     pay(&world, &[100, 23, -7]).await;
     let path = format!("{}/balance", world.alice.path());
     let entries = whole_list(&world.alice.api, &format!("{}/entries", world.alice.path())).await;

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{FUNDS, Request, Server, World, assert_members, assert_uuid_v7, euros, raw};
+use crate::support::{
+    FUNDS, Request, Server, Store, World, assert_members, assert_uuid_v7, euros, on_both_stores, raw,
+};
 
 const ACCOUNTS: &str = "/api/v1/accounts";
 const TRANSFERS: &str = "/api/v1/transfers";
@@ -63,9 +65,10 @@ const CASES: &[Case] = &[
 /// The standard members of a problem.
 const MEMBERS: [&str; 6] = ["type", "title", "status", "detail", "instance", "code"];
 
-#[tokio::test]
-async fn every_refusal_has_its_status_code_and_document() {
-    let world = World::new().await;
+on_both_stores!(every_refusal_has_its_status_code_and_document);
+
+async fn every_refusal_has_its_status_code_and_document(store: Store) {
+    let world = World::of(store).await;
     world.alice.api.transfer_as("used", &world.payment(1)).send().await.json(201);
     for (index, &(status, code, request)) in CASES.iter().enumerate() {
         let answer = request(&world).send().await;

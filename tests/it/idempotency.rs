@@ -3,13 +3,26 @@
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Api, FUNDS, LAST_SEQ, World, assert_replays, euros, whole_list};
+use crate::support::{
+    Answer, Api, FUNDS, LAST_SEQ, Store, World, assert_replays, euros, on_both_stores, whole_list,
+};
 
 const TRANSFERS: &str = "/api/v1/transfers";
 
-#[tokio::test]
-async fn a_key_sent_again_is_answered_again() {
-    let world = World::new().await;
+on_both_stores!(
+    a_key_sent_again_is_answered_again,
+    a_refusal_of_the_ledger_is_replayed_too,
+    outcomes_outlive_the_process,
+    a_key_stands_for_one_command,
+    keys_belong_to_their_user,
+    what_never_reached_the_ledger_leaves_the_key_free,
+    a_key_is_asked_for_and_has_a_form,
+    fifty_at_once_with_one_key_make_one_transfer,
+    fifty_at_once_are_refused_alike,
+);
+
+async fn a_key_sent_again_is_answered_again(store: Store) {
+    let world = World::of(store).await;
     let (alice, bob) = (&world.alice.account, &world.bob.account);
     let first = world.alice.api.transfer_as("one", &world.payment(100)).send().await;
     first.json(201);
@@ -29,9 +42,8 @@ async fn a_key_sent_again_is_answered_again() {
     assert_eq!(next["seq"], LAST_SEQ + 2, "a replay takes no number");
 }
 
-#[tokio::test]
-async fn a_refusal_of_the_ledger_is_replayed_too() {
-    let world = World::new().await;
+async fn a_refusal_of_the_ledger_is_replayed_too(store: Store) {
+    let world = World::of(store).await;
     let (alice, bob) = (&world.alice.account, &world.bob.account);
     let nothing = "01900000-0000-7000-8000-0000000000ff";
     let yen = world.open(&json!({"currency": "JPY"})).await;
@@ -56,9 +68,8 @@ async fn a_refusal_of_the_ledger_is_replayed_too() {
     world.alice.api.transfer_as("funds-second-try", body).send().await.json(201);
 }
 
-#[tokio::test]
-async fn outcomes_outlive_the_process() {
-    let world = World::new().await;
+async fn outcomes_outlive_the_process(store: Store) {
+    let world = World::of(store).await;
     let paid = world.alice.api.transfer_as("paid", &world.payment(5)).send().await;
     paid.json(201);
     let refused = world.alice.api.transfer_as("refused", &world.payment(FUNDS)).send().await;
@@ -71,9 +82,8 @@ async fn outcomes_outlive_the_process() {
     assert_eq!(world.balance(&world.alice.account).await, FUNDS - 5);
 }
 
-#[tokio::test]
-async fn a_key_stands_for_one_command() {
-    let world = World::new().await;
+async fn a_key_stands_for_one_command(store: Store) {
+    let world = World::of(store).await;
     let first = world.alice.api.transfer_as("k", &world.payment(1)).send().await;
     first.json(201);
     let mut changed = vec![world.payment(2), euros(&world.alice.account, &world.bank, 1)];
@@ -96,9 +106,8 @@ async fn a_key_stands_for_one_command() {
     assert_eq!(world.balance(&world.bob.account).await, FUNDS + 1);
 }
 
-#[tokio::test]
-async fn keys_belong_to_their_user() {
-    let world = World::new().await;
+async fn keys_belong_to_their_user(store: Store) {
+    let world = World::of(store).await;
     let (alice, bob) = (&world.alice.account, &world.bob.account);
     for (api, body) in [
         (&world.alice.api, euros(alice, bob, 1)),
@@ -112,9 +121,8 @@ async fn keys_belong_to_their_user() {
     assert_eq!(world.balance(alice).await, FUNDS - 1 + 2 - 1);
 }
 
-#[tokio::test]
-async fn what_never_reached_the_ledger_leaves_the_key_free() {
-    let world = World::new().await;
+async fn what_never_reached_the_ledger_leaves_the_key_free(store: Store) {
+    let world = World::of(store).await;
     let post = |body: String| world.alice.api.post_text(TRANSFERS, body).key("k");
     let good = world.payment(1).to_string();
     post("{".into()).send().await.problem(400, "invalid_json");
@@ -131,9 +139,8 @@ async fn what_never_reached_the_ledger_leaves_the_key_free() {
     assert_eq!(made.header("idempotency-replayed"), None);
 }
 
-#[tokio::test]
-async fn a_key_is_asked_for_and_has_a_form() {
-    let world = World::new().await;
+async fn a_key_is_asked_for_and_has_a_form(store: Store) {
+    let world = World::of(store).await;
     let post = || world.alice.api.post(TRANSFERS, &world.payment(1));
     post().send().await.problem(400, "idempotency_key_missing");
     for bad in ["k".repeat(256).as_bytes(), b"a b", b"\xc3\xa9", b"a\tb", b"\x80"] {
@@ -174,9 +181,8 @@ async fn crowd(world: &World, key: &str, amount: i64) -> Vec<Answer> {
     crowd.join_all().await
 }
 
-#[tokio::test]
-async fn fifty_at_once_with_one_key_make_one_transfer() {
-    let world = World::new().await;
+async fn fifty_at_once_with_one_key_make_one_transfer(store: Store) {
+    let world = World::of(store).await;
     let mut made = Vec::new();
     for answer in crowd(&world, "one", 7).await {
         if answer.status == 409 {
@@ -194,9 +200,8 @@ async fn fifty_at_once_with_one_key_make_one_transfer() {
     assert_eq!(entries.len(), 2);
 }
 
-#[tokio::test]
-async fn fifty_at_once_are_refused_alike() {
-    let world = World::new().await;
+async fn fifty_at_once_are_refused_alike(store: Store) {
+    let world = World::of(store).await;
     for answer in crowd(&world, "one", FUNDS + 1).await {
         if answer.status == 409 {
             answer.problem(409, "idempotency_in_flight");

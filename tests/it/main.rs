@@ -26,6 +26,7 @@ mod openapi;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod postgres;
+mod precedence;
 mod rate_limit;
 mod raw;
 mod requests;

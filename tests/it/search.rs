@@ -2,11 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{LAST_SEQ, World, pages, time_of, whole_list};
+use crate::support::{LAST_SEQ, Store, World, on_both_stores, pages, time_of, whole_list};
 
 const TRANSFERS: &str = "/api/v1/transfers";
 /// A well-formed id of nothing.
 const NOTHING: &str = "01900000-0000-7000-8000-0000000000ff";
+
+on_both_stores!(
+    everybody_finds_their_own_and_operators_all,
+    a_search_combines_what_is_known,
+    a_walk_goes_on_while_transfers_are_made,
+    a_search_refuses_what_it_does_not_know,
+);
 
 fn seqs(found: &[Value]) -> Vec<u64> {
     found.iter().map(|transfer| transfer["seq"].as_u64().unwrap()).collect()
@@ -29,9 +36,8 @@ async fn paid(world: &World) -> Vec<Value> {
     made
 }
 
-#[tokio::test]
-async fn everybody_finds_their_own_and_operators_all() {
-    let world = World::new().await;
+async fn everybody_finds_their_own_and_operators_all(store: Store) {
+    let world = World::of(store).await;
     let made = paid(&world).await;
     let all = whole_list(&world.operator, TRANSFERS).await;
     assert_eq!(seqs(&all), (1..=LAST_SEQ + 4).rev().collect::<Vec<_>>());
@@ -54,9 +60,8 @@ async fn everybody_finds_their_own_and_operators_all() {
     world.nobody.get(TRANSFERS).send().await.problem(401, "unauthenticated");
 }
 
-#[tokio::test]
-async fn a_search_combines_what_is_known() {
-    let world = World::new().await;
+async fn a_search_combines_what_is_known(store: Store) {
+    let world = World::of(store).await;
     let made = paid(&world).await;
     let (third, fifth) = (made[0]["created_at"].as_str().unwrap(), made[2]["created_at"].as_str().unwrap());
     assert!(time_of(&made[0]["created_at"]) < time_of(&made[2]["created_at"]));
@@ -90,9 +95,8 @@ async fn a_search_combines_what_is_known() {
     assert!(found.is_empty(), "{found:?}");
 }
 
-#[tokio::test]
-async fn a_walk_goes_on_while_transfers_are_made() {
-    let world = World::new().await;
+async fn a_walk_goes_on_while_transfers_are_made(store: Store) {
+    let world = World::of(store).await;
     paid(&world).await;
     for (reader, query) in
         [(&world.operator, ""), (&world.alice.api, ""), (&world.alice.api, "&status=posted")]
@@ -106,9 +110,8 @@ async fn a_walk_goes_on_while_transfers_are_made() {
     }
 }
 
-#[tokio::test]
-async fn a_search_refuses_what_it_does_not_know() {
-    let world = World::new().await;
+async fn a_search_refuses_what_it_does_not_know(store: Store) {
+    let world = World::of(store).await;
     let accounts = world.operator.get("/api/v1/accounts?limit=1").send().await.json(200);
     let foreign = format!("cursor={}", accounts["next_cursor"].as_str().unwrap());
     for (query, pointer) in [

@@ -2,12 +2,27 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{FUNDS, LAST_SEQ, World, assert_members, assert_uuid_v7, euros, time_of, whole_list};
+use crate::support::{
+    FUNDS, LAST_SEQ, Store, World, assert_members, assert_uuid_v7, euros, on_both_stores, time_of, whole_list,
+};
 
 /// The largest sum that JSON readers keep exactly.
 const MAX: i64 = (1 << 53) - 1;
 /// A well-formed id of nothing.
 const NOTHING: &str = "01900000-0000-7000-8000-0000000000ff";
+
+on_both_stores!(
+    a_transfer_moves_money_once_and_for_all,
+    what_a_caller_adds_comes_back,
+    what_a_transfer_may_not_be,
+    numbers_are_told_apart_by_their_spelling,
+    the_ledger_refuses_with_a_reason_and_takes_no_number,
+    only_the_debit_side_may_pay,
+    transfers_are_seen_by_both_sides_and_operators,
+    an_account_is_spent_down_to_its_floor,
+    balances_stay_within_what_json_can_count,
+    seq_has_no_gaps_under_a_crowd,
+);
 
 /// `body` with `member` set to `value`.
 fn with(mut body: Value, member: &str, value: Value) -> Value {
@@ -15,9 +30,8 @@ fn with(mut body: Value, member: &str, value: Value) -> Value {
     body
 }
 
-#[tokio::test]
-async fn a_transfer_moves_money_once_and_for_all() {
-    let world = World::new().await;
+async fn a_transfer_moves_money_once_and_for_all(store: Store) {
+    let world = World::of(store).await;
     let answer = world.alice.api.transfer(&world.payment(1_250)).send().await;
     let transfer = answer.is_not_stored().json(201);
     assert_members(
@@ -67,9 +81,8 @@ async fn a_transfer_moves_money_once_and_for_all() {
     assert_eq!(world.balance(&world.bank).await, -2 * FUNDS);
 }
 
-#[tokio::test]
-async fn what_a_caller_adds_comes_back() {
-    let world = World::new().await;
+async fn what_a_caller_adds_comes_back(store: Store) {
+    let world = World::of(store).await;
     let metadata = json!({
         "invoice": {"number": "2026/17", "lines": [1, -2, 2.5, true, null, "é \u{1} \" \\"]},
         "": {},
@@ -90,9 +103,8 @@ async fn what_a_caller_adds_comes_back() {
     }
 }
 
-#[tokio::test]
-async fn what_a_transfer_may_not_be() {
-    let world = World::new().await;
+async fn what_a_transfer_may_not_be(store: Store) {
+    let world = World::of(store).await;
     let good = world.payment(1);
     let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
     let mut cases = Vec::new();
@@ -151,9 +163,8 @@ async fn what_a_transfer_may_not_be() {
     assert_eq!(world.balance(&world.alice.account).await, FUNDS - 2);
 }
 
-#[tokio::test]
-async fn numbers_are_told_apart_by_their_spelling() {
-    let world = World::new().await;
+async fn numbers_are_told_apart_by_their_spelling(store: Store) {
+    let world = World::of(store).await;
     let spelled = |amount: &str| world.payment(7).to_string().replace(":7", &format!(":{amount}"));
     let post = |amount: &str| {
         world.alice.api.post_text("/api/v1/transfers", spelled(amount)).key(&format!("k{amount}")).send()
@@ -167,9 +178,8 @@ async fn numbers_are_told_apart_by_their_spelling() {
     post("1").await.json(201);
 }
 
-#[tokio::test]
-async fn the_ledger_refuses_with_a_reason_and_takes_no_number() {
-    let world = World::new().await;
+async fn the_ledger_refuses_with_a_reason_and_takes_no_number(store: Store) {
+    let world = World::of(store).await;
     let (alice, bob) = (&world.alice.account, &world.bob.account);
     let yen = world.open(&json!({"currency": "JPY", "owner": "alice"})).await;
     let in_yen = |debit: &str, credit: &str| with(euros(debit, credit, 1), "currency", json!("JPY"));
@@ -198,9 +208,8 @@ async fn the_ledger_refuses_with_a_reason_and_takes_no_number() {
     assert_eq!(whole_list(&world.alice.api, &format!("{}/entries", world.alice.path())).await.len(), 2);
 }
 
-#[tokio::test]
-async fn only_the_debit_side_may_pay() {
-    let world = World::new().await;
+async fn only_the_debit_side_may_pay(store: Store) {
+    let world = World::of(store).await;
     let theft = euros(&world.bob.account, &world.alice.account, 1);
     world.alice.api.transfer(&theft).send().await.problem(403, "forbidden");
     assert_eq!(world.balance(&world.bob.account).await, FUNDS);
@@ -210,9 +219,8 @@ async fn only_the_debit_side_may_pay() {
     world.operator.transfer(&too_much).send().await.problem(422, "insufficient_funds");
 }
 
-#[tokio::test]
-async fn transfers_are_seen_by_both_sides_and_operators() {
-    let world = World::new().await;
+async fn transfers_are_seen_by_both_sides_and_operators(store: Store) {
+    let world = World::of(store).await;
     let body = euros(&world.bank, &world.alice.account, 1);
     let transfer = world.operator.transfer(&body).send().await.json(201);
     let path = format!("/api/v1/transfers/{}", transfer["id"].as_str().unwrap());
@@ -224,9 +232,8 @@ async fn transfers_are_seen_by_both_sides_and_operators() {
     }
 }
 
-#[tokio::test]
-async fn an_account_is_spent_down_to_its_floor() {
-    let world = World::new().await;
+async fn an_account_is_spent_down_to_its_floor(store: Store) {
+    let world = World::of(store).await;
     for (min_balance, floor) in [(json!(0), 0), (json!(-100), 100), (Value::Null, MAX)] {
         let account =
             world.open(&json!({"currency": "EUR", "owner": "alice", "min_balance": min_balance})).await;
@@ -249,9 +256,8 @@ async fn an_account_is_spent_down_to_its_floor() {
     }
 }
 
-#[tokio::test]
-async fn balances_stay_within_what_json_can_count() {
-    let world = World::new().await;
+async fn balances_stay_within_what_json_can_count(store: Store) {
+    let world = World::of(store).await;
     let full = world.open(&json!({"currency": "EUR"})).await;
     let source = world.open(&json!({"currency": "EUR", "min_balance": null})).await;
     let transfer = world.operator.transfer(&euros(&source, &full, MAX)).send().await.json(201);
@@ -267,9 +273,8 @@ async fn balances_stay_within_what_json_can_count() {
     assert_eq!((world.balance(&full).await, world.balance(&source).await), (0, 0));
 }
 
-#[tokio::test]
-async fn seq_has_no_gaps_under_a_crowd() {
-    let world = World::new().await;
+async fn seq_has_no_gaps_under_a_crowd(store: Store) {
+    let world = World::of(store).await;
     let mut crowd = tokio::task::JoinSet::new();
     for index in 0..40 {
         // Every fourth is refused.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Api, PASSWORD, Server, World, add_user, assert_members, assert_uuid_v7, new_data, run, time_of,
+    Answer, Api, PASSWORD, Server, Store, World, add_user, assert_members, assert_uuid_v7, new_data,
+    on_both_stores, run, time_of,
 };
 
 /// A token's life is counted in seconds and clocks may differ by some; after this long it must be dead.
@@ -23,9 +24,14 @@ async fn log_in(api: &Api, username: &str, password: &str) -> Answer {
     api.post("/api/v1/tokens", &credentials(username, password)).send().await
 }
 
-#[tokio::test]
-async fn a_registered_user_logs_in_and_is_known() {
-    let server = Server::start();
+on_both_stores!(
+    a_registered_user_logs_in_and_is_known,
+    two_registrations_of_one_name_make_one_user,
+    every_endpoint_asks_who_is_there,
+);
+
+async fn a_registered_user_logs_in_and_is_known(store: Store) {
+    let server = store.serve(&[]);
     let nobody = Api::anonymous(&server);
     let user = register(&nobody, "Carol", PASSWORD).await.json(201);
     assert_members(&user, &["id", "username", "role", "created_at"]);
@@ -53,9 +59,8 @@ async fn names_are_unique_whatever_their_case() {
     }
 }
 
-#[tokio::test]
-async fn two_registrations_of_one_name_make_one_user() {
-    let server = Server::start();
+async fn two_registrations_of_one_name_make_one_user(store: Store) {
+    let server = store.serve(&[]);
     let nobody = Api::anonymous(&server);
     let (one, other) = tokio::join!(register(&nobody, "erin", PASSWORD), register(&nobody, "erin", PASSWORD));
     let (won, lost) = if one.status == 201 { (one, other) } else { (other, one) };
@@ -159,9 +164,8 @@ async fn logins_are_read_strictly() {
     }
 }
 
-#[tokio::test]
-async fn every_endpoint_asks_who_is_there() {
-    let world = World::new().await;
+async fn every_endpoint_asks_who_is_there(store: Store) {
+    let world = World::of(store).await;
     let account = world.alice.path();
     let transfers = world.nobody.transfer(&world.payment(1));
     let requests = [
@@ -170,10 +174,19 @@ async fn every_endpoint_asks_who_is_there() {
         world.nobody.get(&account),
         world.nobody.get(&format!("{account}/entries")),
         world.nobody.get(&format!("/api/v1/transfers/{}", world.alice.account)),
+        world.nobody.get(&format!("{account}/balance")),
+        world.nobody.get(&format!("{account}/statement")),
+        world.nobody.get("/api/v1/transfers"),
+        world.nobody.get("/api/v1/events"),
+        world.nobody.post("/api/v1/events/tickets", &json!({})),
+        world.nobody.post("/api/v1/transfers/batch", &json!({"transfers": [world.payment(1)]})),
         world.nobody.post("/api/v1/accounts", &json!({"currency": "EUR"})),
         transfers,
     ];
-    for request in requests {
+    let actions = ["post", "void", "reverse"].map(|verb| {
+        world.nobody.post(&format!("/api/v1/transfers/{}/{verb}", world.alice.account), &json!({}))
+    });
+    for request in requests.into_iter().chain(actions) {
         let answer = request.send().await;
         answer.problem(401, "unauthenticated");
         let challenge = answer.header("www-authenticate").unwrap();
