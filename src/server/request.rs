@@ -54,9 +54,25 @@ const REFUSAL: Duration = Duration::from_millis(10);
 /// A reply in the making.
 pub(super) enum Answering {
     /// Made already; taken once.
-    Made(Option<Response<ReplyBody>>),
+    Made(Option<Answered>),
     /// Waits for its body or its handler.
-    Waiting(Pin<Box<dyn Future<Output = Response<ReplyBody>>>>),
+    Waiting(Pin<Box<dyn Future<Output = Answered>>>),
+}
+
+/// A reply that is counted and logged. Small, since hyper moves an [`Answering`] before it asks for the response.
+pub(super) struct Answered {
+    status: StatusCode,
+    fields: Box<HeaderMap>,
+    body: ReplyBody,
+}
+
+impl Answered {
+    fn into_response(self) -> Response<ReplyBody> {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = reply::unboxed(self.fields);
+        response
+    }
 }
 
 impl Future for Answering {
@@ -64,8 +80,10 @@ impl Future for Answering {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Made(response) => Poll::Ready(Ok(response.take().expect("hyper polls it to its end once"))),
-            Self::Waiting(answer) => answer.as_mut().poll(cx).map(Ok),
+            Self::Made(answer) => {
+                Poll::Ready(Ok(answer.take().expect("hyper polls it to its end once").into_response()))
+            }
+            Self::Waiting(answer) => answer.as_mut().poll(cx).map(|answer| Ok(answer.into_response())),
         }
     }
 }
@@ -177,9 +195,9 @@ impl Exchanges {
         let now = Instant::now();
         self.note_if_slow(&record, reply.status, now, &under_way, Split::default);
         let body = take_body(&mut reply, under_way, &id, now);
-        let mut response = self.leave(&record, reply, body, closes, now);
-        name(&mut response, id, head.headers);
-        Answering::Made(Some(response))
+        let mut answer = self.leave(&record, reply, body, closes, now);
+        name(&mut answer.fields, id, head.headers);
+        Answering::Made(Some(answer))
     }
 
     /// The reply to a request without a body, if nothing need be awaited for it.
@@ -198,11 +216,7 @@ impl Exchanges {
     }
 
     /// The reply to any request.
-    async fn answer_in_time(
-        self: Rc<Self>,
-        mut arrived: Arrived,
-        under_way: UnderWay,
-    ) -> Response<ReplyBody> {
+    async fn answer_in_time(self: Rc<Self>, mut arrived: Arrived, under_way: UnderWay) -> Answered {
         let fields = Fields::of(&arrived.head.headers);
         let record = Record::new(&arrived.head, fields, &arrived.id, arrived.begin, arrived.route);
         // A span that nobody asked for would cost each request more than its handler.
@@ -231,9 +245,9 @@ impl Exchanges {
         let now = Instant::now();
         self.note_if_slow(&record, reply.status, now, &under_way, || split);
         let body = take_body(&mut reply, under_way, &arrived.id, now);
-        let mut response = self.leave(&record, reply, body, closes, now);
-        name(&mut response, arrived.id, arrived.head.headers);
-        response
+        let mut answer = self.leave(&record, reply, body, closes, now);
+        name(&mut answer.fields, arrived.id, arrived.head.headers);
+        answer
     }
 
     /// Route, bound, user, rate, body, handler.
@@ -307,7 +321,7 @@ impl Exchanges {
         }
     }
 
-    /// Counts a request that is answered, writes its access line, and makes the response, all but its id.
+    /// Counts a request that is answered, writes its access line, and makes the answer, all but its id.
     fn leave(
         &self,
         record: &Record<'_>,
@@ -315,34 +329,32 @@ impl Exchanges {
         body: ReplyBody,
         closes: bool,
         now: Instant,
-    ) -> Response<ReplyBody> {
+    ) -> Answered {
         let duration = now - record.begin;
         self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), duration);
         self.access.record(&record.line(reply.status, duration, now));
-        let mut response = Response::new(body);
-        *response.status_mut() = reply.status;
-        *response.headers_mut() = reply.headers;
+        let Reply { status, headers: mut fields, .. } = reply;
         if closes {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        Answered { status, fields, body }
     }
 }
 
 /// Takes the body off a reply. With a whole one the request ends now, with one in pieces at its last.
 fn take_body(reply: &mut Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> ReplyBody {
     if let Some(pieces) = reply.pieces.take() {
-        ReplyBody::Made(Box::new(Making::new(pieces, under_way, id.clone())))
+        ReplyBody::Made(Box::new(Making::new(*pieces, under_way, id.clone())))
     } else {
         under_way.end(now);
         std::mem::take(&mut reply.body).into()
     }
 }
 
-/// Gives a response its request's id, once nothing borrows from the request; the request's fields are done with.
-fn name(response: &mut Response<ReplyBody>, id: HeaderValue, fields: HeaderMap) {
-    reply::recycle(fields);
-    response.headers_mut().insert(REQUEST_ID, id);
+/// Gives a reply its request's id, once nothing borrows from the request; the request's fields are done with.
+fn name(reply: &mut HeaderMap, id: HeaderValue, request: HeaderMap) {
+    reply::recycle(request);
+    reply.insert(REQUEST_ID, id);
 }
 
 /// What a head asks for.

@@ -28,6 +28,8 @@ const KEPT_FIELDS: usize = 24;
 thread_local! {
     /// The map of a request that has been answered, empty: the next reply's.
     static SPARE: Cell<Option<HeaderMap>> = const { Cell::new(None) };
+    /// A box whose map has left it: the next reply's.
+    static SHELL: Cell<Option<Box<HeaderMap>>> = const { Cell::new(None) };
 }
 
 /// Keeps the memory of a map that nobody needs any more for the next reply of this thread, which saves it two
@@ -39,8 +41,18 @@ pub fn recycle(mut fields: HeaderMap) {
     }
 }
 
-fn empty_map() -> HeaderMap {
-    SPARE.take().unwrap_or_else(|| HeaderMap::with_capacity(REPLY_FIELDS))
+#[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
+fn empty_map() -> Box<HeaderMap> {
+    let mut fields = SHELL.take().unwrap_or_default();
+    *fields = SPARE.take().unwrap_or_else(|| HeaderMap::with_capacity(REPLY_FIELDS));
+    fields
+}
+
+/// The fields of a reply by value. Their box is kept for the next reply of this thread.
+pub fn unboxed(mut fields: Box<HeaderMap>) -> HeaderMap {
+    let map = std::mem::take(&mut *fields);
+    SHELL.set(Some(fields));
+    map
 }
 
 /// A body cannot be ended as it was begun. The connection is cut, so that nobody takes what came for the whole.
@@ -68,12 +80,13 @@ impl fmt::Debug for Pieces {
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// Header fields, without those that belong to the connection.
-    pub headers: HeaderMap,
+    /// Header fields, without those that belong to the connection. Boxed: a map has 96 bytes, and a reply around it would
+    /// be moved some ten times on its way, each time by a call of `memmove`.
+    pub headers: Box<HeaderMap>,
     /// The body; empty for none, and for one in pieces.
     pub body: Bytes,
     /// The body in pieces, if it has no length yet.
-    pub pieces: Option<Pieces>,
+    pub pieces: Option<Box<Pieces>>,
 }
 
 impl Reply {
@@ -103,7 +116,7 @@ impl Reply {
 
     /// A body of any media type that is made while it is sent.
     pub fn pieces(status: StatusCode, media_type: HeaderValue, pieces: Pieces) -> Self {
-        let reply = Self { pieces: Some(pieces), ..Self::empty(status) };
+        let reply = Self { pieces: Some(Box::new(pieces)), ..Self::empty(status) };
         reply.header(CONTENT_TYPE, media_type)
     }
 
