@@ -31,7 +31,7 @@ use self::reload::Reloader;
 use self::seats::{Purpose, Seat};
 use self::signals::{Signals, Wish};
 pub use self::store::location;
-use self::store::{accept, serving_location};
+use self::store::{accept, lock, longest_end, serving_location};
 use self::threads::Threads;
 use self::workers::{busy_poll, worker_cores};
 use crate::api::{self, About, Api, RateLimiter, RecentProblems, routes};
@@ -98,9 +98,12 @@ pub struct Source<'a> {
 
 /// Runs the server until a signal ends it.
 pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Result<(), AppFailure> {
+    let inherited = seats::inherited(settings)?;
     let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
     let location = serving_location(settings, choice.engine)?;
-    let lock = location.lock().map_err(failed)?;
+    // Callers wait in an inherited socket for the next server, so it waits for the last one.
+    let patience = if inherited.is_empty() { Duration::ZERO } else { longest_end(settings) };
+    let lock = lock(&location, patience).map_err(failed)?;
     let store = Store::open(&location).map_err(store::refused)?;
     let keys = keyring(settings)?;
     accept(&store, &keys)?;
@@ -112,7 +115,7 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
     // Before anything serves, so that no signal finds its default action.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
-    let seats = seats::take(settings, &cores)?;
+    let seats = seats::take(settings, &cores, &inherited)?;
     let names = seats::names(settings, cores.len());
     let (commits, core_commits) = Commits::new(names.len());
     let (metrics, tallies) = metrics(settings, names, logging);
@@ -144,10 +147,7 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
     let listener = store.listener();
     let reloader = Reloader::new(source, settings, keys, store, rate_limiter, live.clone(), logging);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
-    tracing::info!("listening on http://{}", seats.public);
-    if let Some(admin) = seats.admin {
-        tracing::info!("admin listener on http://{admin}");
-    }
+    seats.addresses.tell();
     tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
     tracing::info!("store: {}", server.store_description);
     tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());

@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -20,7 +19,9 @@ use super::request::Exchanges;
 use crate::api::Api;
 use crate::config::Limits;
 use crate::runtime::cores::{self, CoreId};
-use crate::runtime::{self, BusyPoll, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
+use crate::runtime::{
+    self, BusyPoll, Engine, EngineError, EpollListener, ListenSocket, Listener, RingListener, Stream,
+};
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{AskTurning, CoreMetrics, Turning};
 
@@ -55,8 +56,8 @@ pub struct Worker {
     pub engine: Engine,
     /// How it waits.
     pub busy_poll: BusyPoll,
-    /// Its own listener.
-    pub listener: TcpListener,
+    /// Where it accepts, alone or with other workers.
+    pub listener: ListenSocket,
     /// Bounds and deadlines.
     pub limits: Limits,
     /// Where it writes its access lines.
@@ -233,6 +234,7 @@ impl Connections {
         let close_resting = async {
             sleep(DRAIN_REST).await;
             closing.send_replace(true);
+            std::future::pending::<()>().await;
         };
         let sockets = Rc::clone(&self.exchanges);
         let ended = async {
@@ -261,7 +263,8 @@ impl Connections {
         };
         let all = async {
             tokio::select! {
-                _ = async { tokio::join!(close_resting, ended) } => {}
+                () = ended => {}
+                () = close_resting => {}
                 () = settle => {}
             }
         };
