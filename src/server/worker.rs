@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection;
 use super::live::LiveSettings;
+use super::liveness::LivenessReplies;
 use super::request::Exchanges;
 use crate::api::Api;
 use crate::config::Limits;
@@ -68,6 +69,8 @@ pub struct Worker {
     pub api: Box<dyn FnOnce() -> Api + Send>,
     /// What may change meanwhile, as it is and as it becomes.
     pub live: watch::Receiver<Arc<LiveSettings>>,
+    /// Who asks whether it still turns.
+    pub liveness: LivenessReplies,
     /// What the server is doing.
     pub stage: watch::Receiver<Stage>,
     /// How long accepting rests when descriptors or memory are short, so that it does not spin.
@@ -132,6 +135,7 @@ impl Worker {
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
+        chores.spawn_local(self.liveness.answer());
         loop {
             tokio::select! {
                 accepted = accept(&mut listener, self.accept_back_off) => {

@@ -34,13 +34,17 @@ use crate::telemetry::split::{Part, spent};
 #[derive(Debug, Clone)]
 pub struct PostingLane {
     queue: mpsc::Sender<Job>,
-    checks: mpsc::Sender<Check>,
+    probe: LaneProbe,
     /// Transfers of the batches that wait.
     batched: Arc<AtomicUsize>,
     core: u32,
     /// How many cores there are.
     cores: Arc<AtomicU32>,
 }
+
+/// Asks the lane whether it turns. The lane ends without regard to it.
+#[derive(Debug, Clone)]
+pub struct LaneProbe(mpsc::Sender<Check>);
 
 /// The lane's thread.
 #[derive(Debug)]
@@ -141,7 +145,8 @@ impl PostingLane {
             })
         })?;
         let (batched, cores) = (Arc::default(), Arc::new(AtomicU32::new(1)));
-        Ok((Self { queue, checks, batched, core: 0, cores }, LaneThread { thread, ended }))
+        let lane = Self { queue, probe: LaneProbe(checks), batched, core: 0, cores };
+        Ok((lane, LaneThread { thread, ended }))
     }
 
     /// A handle for one more core. All that wait on one core for one batch are woken together; a handle that many
@@ -173,8 +178,23 @@ impl PostingLane {
     /// Runs a real query on the lane's connection, behind the commit under way: the end of the log.
     pub async fn check(&self) -> Result<Head, LaneError> {
         let (reply, answer) = oneshot::channel();
-        self.checks.try_send(reply).map_err(|error| refused(&error))?;
+        self.probe.0.try_send(reply).map_err(|error| refused(&error))?;
         answer.await.unwrap_or(Err(LaneError::Ended))
+    }
+
+    /// A probe of the lane.
+    pub fn probe(&self) -> LaneProbe {
+        self.probe.clone()
+    }
+}
+
+impl LaneProbe {
+    /// Returns once the lane has answered a question, be it that the store does not, or has ended, which others see.
+    pub async fn turns(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(reply).await.is_ok() {
+            let _ = answer.await;
+        }
     }
 }
 

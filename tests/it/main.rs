@@ -36,6 +36,7 @@ mod serving;
 mod settings;
 mod statements;
 mod store;
+mod supervision;
 mod support;
 mod transfers;
 mod tuning;
