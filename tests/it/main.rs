@@ -7,6 +7,7 @@
 mod accounts;
 mod activation;
 mod admin;
+mod backup;
 mod batches;
 mod commands;
 mod crash;
