@@ -1,4 +1,4 @@
-//! Names the commit that a release is built from: what `RINGLEDGER_COMMIT` says, as where the tree has no history, or
+//! Names the version, the optional features and the commit that a release is built from: what `RINGLEDGER_COMMIT` says, as where the tree has no history, or
 //! what git does. Other builds do not ask, since each commit would have them built again.
 
 use std::path::Path;
@@ -10,7 +10,22 @@ fn main() {
     let release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let named = std::env::var("RINGLEDGER_COMMIT").ok().filter(|commit| !commit.is_empty());
     let commit = named.or_else(|| if release { of_history() } else { None });
-    println!("cargo::rustc-env=RINGLEDGER_COMMIT={}", commit.unwrap_or_else(|| "unknown".to_owned()));
+    let commit = commit.unwrap_or_else(|| "unknown".to_owned());
+    let features = features();
+    let shown =
+        if features.is_empty() { "no optional features".to_owned() } else { format!("features {features}") };
+    println!("cargo::rustc-env=RINGLEDGER_COMMIT={commit}");
+    println!("cargo::rustc-env=RINGLEDGER_FEATURES={features}");
+    let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    println!("cargo::rustc-env=RINGLEDGER_VERSION={version} (commit {commit}, {shown})");
+}
+
+/// The features of Cargo.toml that are on, with commas between.
+fn features() -> String {
+    let name = |variable: String| Some(variable.strip_prefix("CARGO_FEATURE_")?.to_lowercase());
+    let mut names: Vec<_> = std::env::vars().filter_map(|(variable, _)| name(variable)).collect();
+    names.sort();
+    names.join(",")
 }
 
 fn of_history() -> Option<String> {

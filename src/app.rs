@@ -10,6 +10,7 @@ mod reload;
 mod seats;
 mod signals;
 mod store;
+mod supervision;
 mod threads;
 mod watched;
 mod workers;
@@ -31,7 +32,8 @@ use self::reload::Reloader;
 use self::seats::{Purpose, Seat};
 use self::signals::{Signals, Wish};
 pub use self::store::location;
-use self::store::{accept, serving_location};
+use self::store::{accept, lock, longest_end, serving_location};
+use self::supervision::Watchdog;
 use self::threads::Threads;
 use self::workers::{busy_poll, worker_cores};
 use crate::api::{self, About, Api, RateLimiter, RecentProblems, routes};
@@ -40,7 +42,7 @@ use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
 use crate::runtime::cores;
 use crate::runtime::{self, BusyPoll, CpuPool, Engine};
-use crate::server::{LiveSettings, Stage, Worker, WorkerError};
+use crate::server::{LiveSettings, Stage, Worker, WorkerError, liveness};
 use crate::services::events::{self, Commits, CoreCommits, Followers, Places};
 use crate::services::posting::LaneThread;
 use crate::services::tokens::{KEY_FILE, KeyError};
@@ -98,9 +100,12 @@ pub struct Source<'a> {
 
 /// Runs the server until a signal ends it.
 pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Result<(), AppFailure> {
+    let inherited = seats::inherited(settings)?;
     let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
     let location = serving_location(settings, choice.engine)?;
-    let lock = location.lock().map_err(failed)?;
+    // Callers wait in an inherited socket for the next server, so it waits for the last one.
+    let patience = if inherited.is_empty() { Duration::ZERO } else { longest_end(settings) };
+    let lock = lock(&location, patience).map_err(failed)?;
     let store = Store::open(&location).map_err(store::refused)?;
     let keys = keyring(settings)?;
     accept(&store, &keys)?;
@@ -112,7 +117,7 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
     // Before anything serves, so that no signal finds its default action.
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
-    let seats = seats::take(settings, &cores)?;
+    let seats = seats::take(settings, &cores, &inherited)?;
     let names = seats::names(settings, cores.len());
     let (commits, core_commits) = Commits::new(names.len());
     let (metrics, tallies) = metrics(settings, names, logging);
@@ -138,22 +143,21 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
         live: &live,
     };
     let counted = tallies.into_iter().zip(core_commits).collect();
-    let server = Server::start(&blueprint, choice.engine, seats.all, counted, logging)?;
+    let (server, watchdog) = Server::start(&blueprint, choice.engine, seats.all, counted, logging)?;
     let (store, rate_limiter) = blueprint.into_kept();
     let listener = store.listener();
     let reloader = Reloader::new(source, settings, keys, store, rate_limiter, live.clone(), logging);
     let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
-    tracing::info!("listening on http://{}", seats.public);
-    if let Some(admin) = seats.admin {
-        tracing::info!("admin listener on http://{admin}");
-    }
+    seats.addresses.tell();
     tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
     tracing::info!("store: {}", server.store_description);
     tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
     let threads = Threads { lane: lane_thread, pool: pool_threads };
+    supervision::ready(&format!("serving on {} by {}", seats.addresses.public(), choice.engine));
     let outcome = control.block_on(async {
         tokio::select! {
             outcome = server.run(signals, settings, reloader, threads) => outcome,
+            never = watchdog.run() => match never {},
             () = events::relay(listener, &commits) => Err(failed("nobody listens for commits any more")),
         }
     });
@@ -317,12 +321,13 @@ impl Server {
         seats: Vec<Seat>,
         counted: Vec<(CoreMetrics, CoreCommits)>,
         logging: &Logging,
-    ) -> Result<Self, AppFailure> {
+    ) -> Result<(Self, Watchdog), AppFailure> {
         let stage = watch::Sender::new(Stage::Serving);
         let (tells_end, ended) = mpsc::channel(seats.len());
         let (tells_unsettled, unsettled) = mpsc::channel(1);
         let settings = blueprint.settings;
         let mut workers = Vec::with_capacity(seats.len());
+        let mut watchdog = Watchdog { workers: Vec::new(), lane: blueprint.lane.probe() };
         let statements = blueprint.store.statement_readers(seats.len()).map_err(failed)?;
         let recent = RecentProblems::for_cores(seats.len());
         let parts = seats.into_iter().zip(counted).zip(statements).zip(recent);
@@ -332,6 +337,8 @@ impl Server {
                 Purpose::Public => (format!("worker-{index}"), busy_poll(settings)),
                 Purpose::Admin => ("admin".to_owned(), BusyPoll::Off),
             };
+            let (probe, liveness) = liveness();
+            watchdog.workers.push((name.clone(), probe));
             let worker = Worker {
                 index,
                 name,
@@ -344,6 +351,7 @@ impl Server {
                 metrics,
                 api: blueprint.api(commits, statements, purpose, recent)?,
                 live: blueprint.live.subscribe(),
+                liveness,
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),
@@ -354,7 +362,7 @@ impl Server {
         }
         let store_description = blueprint.store.describe();
         let lane = Some(blueprint.lane.clone());
-        Ok(Self { workers, stage, lane, ended, unsettled, store_description })
+        Ok((Self { workers, stage, lane, ended, unsettled, store_description }, watchdog))
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever
@@ -367,6 +375,7 @@ impl Server {
         mut threads: Threads,
     ) -> Result<(), AppFailure> {
         let fault = self.watch(&mut signals, &mut reloader, &mut threads.lane).await;
+        supervision::stopping();
         let end = async {
             let delay = Duration::from_millis(settings.shutdown.drain_delay_ms);
             self.drain(delay, Duration::from_millis(settings.shutdown.deadline_ms)).await;

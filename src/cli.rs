@@ -22,12 +22,18 @@ Examples:
   ringledger export --output ledger.jsonl       write all of it to a file
   ringledger config show                        see every setting and where it comes from
   ringledger doctor                             see what this host does to latency
+  ringledger man ~/.local/share/man/man1        write the manual pages
 
 Settings, later wins: built-in, the YAML file of --config, .env, the environment
 (RINGLEDGER__SECTION__KEY; DATABASE_URL is store.url), flags.
-Exit codes: 0 clean, 1 failure, 2 usage, 78 bad configuration.";
+Reports are for people; --json makes them one JSON object. NO_COLOR turns colours
+off. Exit codes: 0 clean, 1 failure, 2 usage, 78 bad configuration.";
 
 const SERVE_EXAMPLES: &str = "\
+SIGTERM and SIGINT answer what has arrived and end the service, a second one ends
+it at once; SIGHUP reads the live settings again. Under systemd it listens on the
+sockets that it is passed (LISTEN_FDS) and tells how it is (NOTIFY_SOCKET).
+
 Examples:
   ringledger serve --listen '[::]:8080'
   ringledger serve --workers 2 --io epoll
@@ -46,6 +52,9 @@ Examples:
   pass show ledger/bob | ringledger user add bob --operator --password-stdin";
 
 const MIGRATE_EXAMPLES: &str = "\
+Lists the migrations of the store afterwards. A service applies them at its start
+as well; stop the servers of an older version first.
+
 Examples:
   ringledger migrate --status   what is applied and what is not
   ringledger migrate            apply what is not";
@@ -90,6 +99,7 @@ Examples:
 const CONFIG_EXAMPLES: &str = "\
 Examples:
   ringledger config show --redacted
+  ringledger config show --json | jq -r '.settings[] | select(.source != \"default\") | .key'
   ringledger config check --config /etc/ringledger.yaml";
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -111,6 +121,20 @@ Examples:
   ringledger health
   ringledger health --url http://127.0.0.1:8080/health";
 
+const OPENAPI_EXAMPLES: &str = "\
+The document that /openapi.json serves; /docs is a page of it.
+
+Examples:
+  ringledger openapi > openapi.json
+  ringledger openapi | jq -r '.paths | keys[]'";
+
+const MAN_EXAMPLES: &str = "\
+One page for each command, such as ringledger-verify.1.
+
+Examples:
+  ringledger man ~/.local/share/man/man1 && man ringledger-verify
+  sudo ringledger man /usr/local/share/man/man1";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   ringledger completions bash > ~/.local/share/bash-completion/completions/ringledger
@@ -118,7 +142,7 @@ Examples:
 
 /// A payments ledger behind HTTP whose tail latency stays flat.
 #[derive(Debug, Parser)]
-#[command(name = "ringledger", version, about, after_help = EXAMPLES)]
+#[command(name = "ringledger", version = env!("RINGLEDGER_VERSION"), about, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     place: Place,
@@ -173,7 +197,11 @@ pub enum Command {
     #[command(subcommand, after_help = CONFIG_EXAMPLES)]
     Config(Config),
     /// Print the OpenAPI 3.1 document of the HTTP interface.
+    #[command(after_help = OPENAPI_EXAMPLES)]
     Openapi,
+    /// Write the manual pages into a directory.
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(Man),
     /// Print a completion script for a shell.
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(Completions),
@@ -239,6 +267,9 @@ pub struct Migrate {
     /// List the migrations and apply none.
     #[arg(long)]
     pub status: bool,
+    /// Print the list as one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `verify`
@@ -316,6 +347,9 @@ pub struct Health {
     /// What to ask, plain HTTP [default: /ready of the settings' server.listen].
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Print the answer as one JSON object.
+    #[arg(long)]
+    pub json: bool,
     /// Milliseconds until the answer must be there.
     #[arg(long, value_name = "MS", default_value_t = 3_000, value_parser = value_parser!(u32).range(1..=60_000))]
     pub timeout_ms: u32,
@@ -329,9 +363,24 @@ pub enum Config {
         /// Print passwords as `***`.
         #[arg(long)]
         redacted: bool,
+        /// Print the settings as one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Report every problem of the settings; exit 78 if there is one.
-    Check,
+    Check {
+        /// Print the problems as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `man`
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Man {
+    /// Directory, made where it is missing.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 /// `completions`
@@ -406,7 +455,7 @@ impl Invocation {
     }
 }
 
-/// The whole definition, for completion scripts.
+/// The whole definition, for completion scripts and manual pages.
 pub fn definition() -> clap::Command {
     Cli::command()
 }

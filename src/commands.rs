@@ -1,5 +1,6 @@
 //! What each command does. Results go to standard output, everything else to the log.
 
+mod config;
 mod doctor;
 mod health;
 mod ledger;
@@ -9,11 +10,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use secrecy::SecretString;
+use serde_json::{Value, json};
 
 use crate::api::openapi;
 use crate::app::{self, AppFailure, Source};
-use crate::cli::{Command, Config, Invocation, Migrate, Token, User, UserAdd};
-use crate::config::{self, Secrets, Settings, Sources};
+use crate::cli::{Command, Config, Invocation, Man, Migrate, Token, User, UserAdd};
+use crate::config::{Loaded, LogFormat, Secrets, Settings, Sources, load};
 use crate::models::posting::Outcome;
 use crate::models::user::BUILT_IN_OPERATOR;
 use crate::models::{Actor, Role, User as Person, Username};
@@ -21,6 +23,7 @@ use crate::runtime::cores;
 use crate::services::users::{PASSWORD_MAX_BYTES, check_password, hash_password, register_command};
 use crate::services::{Tokens, now};
 use crate::store::Store;
+use crate::store::migrations::Status;
 use crate::telemetry::logging::{self, Format, LoggingError};
 
 /// What the log of a command other than `serve` lets through.
@@ -34,19 +37,27 @@ pub fn run(invocation: Invocation) -> Result<ExitCode, AppFailure> {
     match &invocation.command {
         Command::Completions(completions) => return complete(completions.shell).map(|()| ExitCode::SUCCESS),
         Command::Openapi => return print(format_args!("{}", openapi::text())).map(|()| ExitCode::SUCCESS),
+        Command::Man(command) => return write_man_pages(command).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
-    let loaded = config::load(&sources);
-    if let Command::Doctor(command) = &invocation.command {
-        return doctor::run(command, loaded.as_ref().map(|loaded| &loaded.settings));
+    let loaded = load(&sources);
+    // These tell of broken ones.
+    match &invocation.command {
+        Command::Doctor(command) => {
+            return doctor::run(command, loaded.as_ref().map(|loaded| &loaded.settings));
+        }
+        Command::Config(Config::Check { json }) => {
+            return config::check(loaded.as_ref(), *json).map(|()| ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let loaded = loaded.map_err(|error| AppFailure::Configuration(error.to_string()))?;
     run_with(invocation, &sources, &loaded).map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs a command that needs valid settings.
-fn run_with(invocation: Invocation, sources: &Sources, loaded: &config::Loaded) -> Result<(), AppFailure> {
+fn run_with(invocation: Invocation, sources: &Sources, loaded: &Loaded) -> Result<(), AppFailure> {
     let settings = &loaded.settings;
     let (format, directives, collector) = match &invocation.command {
         Command::Serve(_) => (log_format(settings), app::log_directives(settings), app::collector(settings)),
@@ -61,8 +72,7 @@ fn run_with(invocation: Invocation, sources: &Sources, loaded: &config::Loaded) 
     )?;
     match invocation.command {
         Command::Serve(_) => {
-            let load =
-                || config::load(sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
+            let load = || load(sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
             app::serve(settings, Source { load: &load, files: &|| sources.files() }, &logging)
         }
         Command::Token(command) => token(settings, &command),
@@ -71,16 +81,15 @@ fn run_with(invocation: Invocation, sources: &Sources, loaded: &config::Loaded) 
         Command::Verify(command) => ledger::verify(settings, &command),
         Command::Export(command) => ledger::export(settings, &command),
         Command::Import(command) => ledger::import(settings, &command),
-        Command::Config(Config::Show { redacted: true }) => show(loaded, Secrets::Redacted),
-        Command::Config(Config::Show { redacted: false }) => show(loaded, Secrets::Shown),
-        Command::Config(Config::Check) => {
-            app::location(settings)?;
-            print(format_args!("the settings are valid"))
+        Command::Config(Config::Show { redacted, json }) => {
+            config::show(loaded, if redacted { Secrets::Redacted } else { Secrets::Shown }, json)
         }
         Command::Health(command) => health::run(settings, &command),
-        Command::Completions(_) | Command::Doctor(_) | Command::Openapi => {
-            unreachable!("done before the settings are needed")
-        }
+        Command::Completions(_)
+        | Command::Config(Config::Check { .. })
+        | Command::Doctor(_)
+        | Command::Man(_)
+        | Command::Openapi => unreachable!("done before the settings are needed"),
     }
 }
 
@@ -90,11 +99,18 @@ fn complete(shell: clap_complete::Shell) -> Result<(), AppFailure> {
     print(format_args!("{}", String::from_utf8_lossy(&script).trim_end()))
 }
 
+fn write_man_pages(command: &Man) -> Result<(), AppFailure> {
+    let directory = &command.directory;
+    let written = std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(crate::cli::definition(), directory));
+    written.map_err(|error| failed(format!("cannot write to {}: {error}", directory.display())))
+}
+
 const fn log_format(settings: &Settings) -> Format {
     match settings.log.format {
-        config::LogFormat::Auto => Format::Auto,
-        config::LogFormat::Json => Format::Json,
-        config::LogFormat::Human => Format::Human,
+        LogFormat::Auto => Format::Auto,
+        LogFormat::Json => Format::Json,
+        LogFormat::Human => Format::Human,
     }
 }
 
@@ -108,16 +124,6 @@ fn print(line: std::fmt::Arguments<'_>) -> Result<(), AppFailure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
         _ => Ok(()),
     }
-}
-
-fn show(loaded: &config::Loaded, secrets: Secrets) -> Result<(), AppFailure> {
-    let rows = loaded.table(secrets);
-    let value = |row: &config::Row| row.value.clone().unwrap_or_else(|| "-".into());
-    let key_width = rows.iter().map(|row| row.key.len()).max().unwrap_or(0);
-    let value_width = rows.iter().map(|row| value(row).len()).max().unwrap_or(0);
-    rows.iter().try_for_each(|row| {
-        print(format_args!("{:key_width$}  {:value_width$}  {}", row.key, value(row), row.origin))
-    })
 }
 
 /// An executor for the one call that a command makes.
@@ -177,10 +183,21 @@ fn migrate(settings: &Settings, command: &Migrate) -> Result<(), AppFailure> {
     if !command.status {
         Store::open(&location).map_err(failed)?;
     }
-    for line in Store::migration_status(&location).map_err(failed)? {
+    let lines = Store::migration_status(&location).map_err(failed)?;
+    if command.json {
+        let migrations: Vec<_> = lines.iter().map(migration_report).collect();
+        return print(format_args!("{}", json!({ "migrations": migrations })));
+    }
+    for line in lines {
         let migration = line.migration;
         let state = line.applied_at.map_or_else(|| "pending".into(), |time| format!("applied {time}"));
         print(format_args!("{:04} {:12} {state}", migration.version, migration.name))?;
     }
     Ok(())
+}
+
+/// `applied_at` is null of one that is still to come.
+fn migration_report(line: &Status) -> Value {
+    let applied_at = line.applied_at.map(|time| time.to_string());
+    json!({ "version": line.migration.version, "name": line.migration.name, "applied_at": applied_at })
 }

@@ -6,5 +6,5 @@ use crate::telemetry::metrics::Build;
 pub const BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),
     commit: env!("RINGLEDGER_COMMIT"),
-    features: if cfg!(feature = "otlp") { "otlp" } else { "" },
+    features: env!("RINGLEDGER_FEATURES"),
 };

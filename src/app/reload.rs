@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::store::accept;
+use super::supervision;
 use super::watched::Watched;
 use super::{AppFailure, Source, keys_of, log_directives, sampling};
 use crate::api::{About, RateLimiter};
@@ -74,12 +75,18 @@ impl<'a> Reloader<'a> {
 
     /// Reads everything again and goes over to it. What is wrong with it goes to the log, and nothing changes.
     async fn reload(&mut self, why: &'static str) {
+        supervision::reloading();
         // Before they are read, so that no later change is missed.
         self.watched = Watched::new(files(&self.source, &self.settings));
-        match self.read().await {
+        let outcome = match self.read().await {
             Ok((settings, keys)) => self.take_over(&settings, keys, why),
+            Err(problem) => Err(problem),
+        };
+        match outcome {
+            Ok(()) => supervision::ready("serving; the settings were reloaded"),
             Err(problem) => {
                 tracing::error!(why, %problem, "the settings are not valid; nothing was changed");
+                supervision::ready("serving; a reload found settings that are not valid, see the log");
             }
         }
     }
@@ -111,12 +118,10 @@ impl<'a> Reloader<'a> {
         told.await.map_err(super::failed)?
     }
 
-    fn take_over(&mut self, settings: &Settings, keys: Keyring, why: &'static str) {
+    fn take_over(&mut self, settings: &Settings, keys: Keyring, why: &'static str) -> Result<(), String> {
         let (changed, at_start) = self.settings.diff(settings);
-        if let Err(error) = self.logging.set_filter(&log_directives(settings)) {
-            tracing::error!(%error, "the log's filter is not valid; nothing was changed");
-            return;
-        }
+        let directives = log_directives(settings);
+        self.logging.set_filter(&directives).map_err(|error| format!("log.filter: {error}"))?;
         // What needs a restart stays as it was at the start, so that each reload says that it still does.
         let in_force = self.settings.clone().with_live_of(settings);
         self.rate_limiter.set(in_force.rate_limit.per_second, in_force.rate_limit.burst);
@@ -132,6 +137,7 @@ impl<'a> Reloader<'a> {
         tracing::info!(why, changed = changed.len(), "settings reloaded");
         self.keys = keys;
         self.settings = in_force;
+        Ok(())
     }
 }
 

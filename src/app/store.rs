@@ -1,12 +1,13 @@
 //! From settings to the store: where it is, how it is reached, and whether this server may work on it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::AppFailure;
 use crate::config::{Settings, StoreUrl};
 use crate::runtime::Engine;
 use crate::services::{Keyring, SigningKey};
 use crate::store::postgres::{Carrier, Options, Target};
+use crate::store::sqlite::ServerLock;
 use crate::store::{Location, Store, StoreError};
 
 /// Where the settings keep the ledger, for commands.
@@ -54,6 +55,38 @@ fn reached_by(
 
 fn target(setting: &str, url: &StoreUrl) -> Result<Target, AppFailure> {
     Target::parse(url.expose()).map_err(|error| AppFailure::Configuration(format!("{setting}: {error}")))
+}
+
+/// The pause between two tries of [`lock`].
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// What a server needs beyond its deadlines to close its store and end.
+const LAST_ACTS: Duration = Duration::from_secs(1);
+
+/// How long a server with these settings may take to end.
+pub(super) const fn longest_end(settings: &Settings) -> Duration {
+    let shutdown = &settings.shutdown;
+    // Requests may take the deadline, and running jobs once more.
+    let deadlines = Duration::from_millis(shutdown.drain_delay_ms + 2 * shutdown.deadline_ms);
+    deadlines.saturating_add(LAST_ACTS)
+}
+
+/// Keeps other servers away from a store that serves one only. Waits for `patience` at most for one that is about to end;
+/// nothing has been changed until then, so any signal may end the process.
+pub(super) fn lock(location: &Location, patience: Duration) -> Result<Option<ServerLock>, StoreError> {
+    let deadline = Instant::now() + patience;
+    let mut waits = false;
+    loop {
+        match location.lock() {
+            Err(StoreError::InUse(directory)) if Instant::now() < deadline => {
+                if !waits {
+                    tracing::info!("{} is in use; waiting for the other server to end", directory.display());
+                }
+                waits = true;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// A store that cannot be opened is a failure; one that no ledger can stand on is a matter of configuration.

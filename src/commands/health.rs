@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use http::Uri;
+use serde_json::{Value, json};
 
 use super::{failed, print};
 use crate::app::AppFailure;
@@ -19,8 +20,23 @@ const REPLY_BYTES: u64 = 64 * 1024;
 pub(super) fn run(settings: &Settings, command: &Health) -> Result<(), AppFailure> {
     let url = command.url.clone().unwrap_or_else(|| ready_of(settings.server.listen));
     let deadline = Instant::now() + Duration::from_millis(command.timeout_ms.into());
-    let status = ask(&url, deadline).map_err(|error| failed(format!("{url}: {error}")))?;
-    if status == 200 { print(format_args!("ok")) } else { Err(failed(format!("{url}: status {status}"))) }
+    let answer = ask(&url, deadline);
+    if command.json {
+        print(format_args!("{}", report(&url, &answer)))?;
+    }
+    match answer {
+        Ok(200) if command.json => Ok(()),
+        Ok(200) => print(format_args!("ok")),
+        Ok(status) => Err(failed(format!("{url}: status {status}"))),
+        Err(error) => Err(failed(format!("{url}: {error}"))),
+    }
+}
+
+fn report(url: &str, answer: &io::Result<u16>) -> Value {
+    match answer {
+        Ok(status) => json!({ "ok": *status == 200, "url": url, "status": status }),
+        Err(error) => json!({ "ok": false, "url": url, "error": error.to_string() }),
+    }
 }
 
 /// Where a server that listens on `address` is asked by its own host.

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,27 +19,36 @@ use tracing::warn;
 
 use super::busy::note_activity;
 use super::counters;
-use super::listen::empty_queue;
+use super::listen::{ListenSocket, empty_queue};
 use super::net::{Kick, Listener, Stream, linger, peer_ended};
 
 /// A listening socket on epoll.
-pub struct EpollListener(tokio::net::TcpListener);
+pub struct EpollListener {
+    socket: tokio::net::TcpListener,
+    is_inherited: bool,
+}
 
 impl Listener for EpollListener {
     type Stream = EpollStream;
 
-    fn from_std(listener: TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self(tokio::net::TcpListener::from_std(listener)?))
+    fn from_std(listener: impl Into<ListenSocket>) -> io::Result<Self> {
+        let ListenSocket { socket, is_inherited } = listener.into();
+        // Of a shared socket too: a worker that loses the race for a connection must not wait for the next.
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: tokio::net::TcpListener::from_std(socket)?, is_inherited })
     }
 
     async fn accept(&mut self) -> io::Result<EpollStream> {
-        let (stream, peer) = self.0.accept().await?;
+        let (stream, peer) = self.socket.accept().await?;
         Ok(EpollStream::new(stream, peer))
     }
 
     async fn drain(self) -> Vec<EpollStream> {
-        let accepted = empty_queue(SockRef::from(&self.0)).await;
+        if self.is_inherited {
+            // Nothing is accepted but by a call, and none is under way.
+            return Vec::new();
+        }
+        let accepted = empty_queue(SockRef::from(&self.socket)).await;
         accepted.into_iter().filter_map(adopt).collect()
     }
 }

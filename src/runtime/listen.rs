@@ -36,6 +36,28 @@ pub struct ListenOptions {
     pub write_stall: Duration,
 }
 
+/// A listening socket before an engine has it.
+#[derive(Debug)]
+pub struct ListenSocket {
+    pub(super) socket: TcpListener,
+    /// Others hold it too, and listen on when this process has ended: neither the socket nor its queue is ours to end.
+    pub(super) is_inherited: bool,
+}
+
+impl ListenSocket {
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// A socket that nobody else holds.
+impl From<TcpListener> for ListenSocket {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, is_inherited: false }
+    }
+}
+
 /// Binds one listening socket for each worker, all on the same address; port 0 is resolved by
 /// the first. The kernel spreads connections over them (`SO_REUSEPORT`, `socket(7)`).
 ///
@@ -56,12 +78,17 @@ pub fn bind(addr: SocketAddr, workers: NonZeroUsize, options: ListenOptions) -> 
 fn bind_one(addr: SocketAddr, options: ListenOptions) -> io::Result<TcpListener> {
     let socket = tcp_socket(addr)?;
     socket.set_reuse_port(true)?;
-    // Replies are written whole, so there is nothing for Nagle's algorithm to gather.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_user_timeout(Some(options.write_stall))?;
+    prepare(&SockRef::from(&socket), options.write_stall)?;
     socket.bind(&addr.into())?;
     socket.listen(options.backlog)?;
     Ok(socket.into())
+}
+
+/// Sets what accepted sockets inherit.
+pub(super) fn prepare(socket: &SockRef<'_>, write_stall: Duration) -> io::Result<()> {
+    // Replies are written whole, so there is nothing for Nagle's algorithm to gather.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(write_stall))
 }
 
 /// `SO_REUSEADDR`: connections of an earlier process in TIME-WAIT do not hold the address.

@@ -4,7 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use std::time::Duration;
 use hyper::rt::{Read, ReadBuf, Write};
 use socket2::SockRef;
 use tokio::time::timeout;
+
+use super::listen::ListenSocket;
 
 /// How long a closing connection reads on after its last byte was sent. Protects a final reply
 /// from the reset that unread bytes would cause, and the server from a peer that never ends.
@@ -30,9 +32,9 @@ pub trait Listener: Sized + 'static {
     /// The connections it accepts.
     type Stream: Stream;
 
-    /// Takes over a socket made by [`bind`](super::bind). Must be called inside
-    /// [`block_on`](super::block_on) on the same engine.
-    fn from_std(listener: TcpListener) -> io::Result<Self>;
+    /// Takes over a socket made by [`bind`](super::bind) or [`inherited`](super::inherited). Must be
+    /// called inside [`block_on`](super::block_on) on the same engine.
+    fn from_std(listener: impl Into<ListenSocket>) -> io::Result<Self>;
 
     /// The next connection. Cancel safe: dropping the future loses no connection.
     ///
@@ -43,6 +45,9 @@ pub trait Listener: Sized + 'static {
     /// Lets no new handshake begin, waits a moment for those under way, closes the socket and
     /// returns every connection that a client holds for established. Closing without this
     /// resets whatever is still queued.
+    ///
+    /// An inherited socket is left as it is, with all that is queued in it, to whoever accepts from
+    /// it next; what was accepted at that very moment is returned.
     fn drain(self) -> impl Future<Output = Vec<Self::Stream>>;
 }
 

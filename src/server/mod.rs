@@ -8,6 +8,7 @@ mod body;
 mod connection;
 mod head;
 mod live;
+mod liveness;
 mod parking;
 mod request;
 mod slow;
@@ -15,5 +16,6 @@ mod worker;
 
 pub use connection::serve;
 pub use live::LiveSettings;
+pub use liveness::{LivenessProbe, LivenessReplies, liveness};
 pub use request::{Exchanges, ReplyBody};
 pub use worker::{Stage, Worker, WorkerError, chores};

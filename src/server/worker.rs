@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -16,11 +15,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection;
 use super::live::LiveSettings;
+use super::liveness::LivenessReplies;
 use super::request::Exchanges;
 use crate::api::Api;
 use crate::config::Limits;
 use crate::runtime::cores::{self, CoreId};
-use crate::runtime::{self, BusyPoll, Engine, EngineError, EpollListener, Listener, RingListener, Stream};
+use crate::runtime::{
+    self, BusyPoll, Engine, EngineError, EpollListener, ListenSocket, Listener, RingListener, Stream,
+};
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::{AskTurning, CoreMetrics, Turning};
 
@@ -55,8 +57,8 @@ pub struct Worker {
     pub engine: Engine,
     /// How it waits.
     pub busy_poll: BusyPoll,
-    /// Its own listener.
-    pub listener: TcpListener,
+    /// Where it accepts, alone or with other workers.
+    pub listener: ListenSocket,
     /// Bounds and deadlines.
     pub limits: Limits,
     /// Where it writes its access lines.
@@ -67,6 +69,8 @@ pub struct Worker {
     pub api: Box<dyn FnOnce() -> Api + Send>,
     /// What may change meanwhile, as it is and as it becomes.
     pub live: watch::Receiver<Arc<LiveSettings>>,
+    /// Who asks whether it still turns.
+    pub liveness: LivenessReplies,
     /// What the server is doing.
     pub stage: watch::Receiver<Stage>,
     /// How long accepting rests when descriptors or memory are short, so that it does not spin.
@@ -131,6 +135,7 @@ impl Worker {
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
+        chores.spawn_local(self.liveness.answer());
         loop {
             tokio::select! {
                 accepted = accept(&mut listener, self.accept_back_off) => {
@@ -233,6 +238,7 @@ impl Connections {
         let close_resting = async {
             sleep(DRAIN_REST).await;
             closing.send_replace(true);
+            std::future::pending::<()>().await;
         };
         let sockets = Rc::clone(&self.exchanges);
         let ended = async {
@@ -261,7 +267,8 @@ impl Connections {
         };
         let all = async {
             tokio::select! {
-                _ = async { tokio::join!(close_resting, ended) } => {}
+                () = ended => {}
+                () = close_resting => {}
                 () = settle => {}
             }
         };

@@ -36,13 +36,17 @@ use crate::telemetry::split::{Part, spent};
 #[derive(Debug, Clone)]
 pub struct PostingLane {
     queue: mpsc::Sender<Job>,
-    questions: mpsc::Sender<Question>,
+    probe: LaneProbe,
     /// Transfers of the batches that wait.
     batched: Arc<AtomicUsize>,
     core: u32,
     /// How many cores there are.
     cores: Arc<AtomicU32>,
 }
+
+/// Asks the lane whether it turns. The lane ends without regard to it.
+#[derive(Debug, Clone)]
+pub struct LaneProbe(mpsc::Sender<Question>);
 
 /// The lane's thread.
 #[derive(Debug)]
@@ -149,7 +153,8 @@ impl PostingLane {
             })
         })?;
         let (batched, cores) = (Arc::default(), Arc::new(AtomicU32::new(1)));
-        Ok((Self { queue, questions, batched, core: 0, cores }, LaneThread { thread, ended }))
+        let lane = Self { queue, probe: LaneProbe(questions), batched, core: 0, cores };
+        Ok((lane, LaneThread { thread, ended }))
     }
 
     /// A handle for one more core. All that wait on one core for one batch are woken together; a handle that many
@@ -181,7 +186,7 @@ impl PostingLane {
     /// Runs a real query on the lane's connection, behind the commit under way: the end of the log.
     pub async fn check(&self) -> Result<Head, LaneError> {
         let (reply, answer) = oneshot::channel();
-        self.questions.try_send(Question::Check(reply)).map_err(|error| refused(&error))?;
+        self.probe.0.try_send(Question::Check(reply)).map_err(|error| refused(&error))?;
         answer.await.unwrap_or(Err(LaneError::Ended))
     }
 
@@ -189,8 +194,23 @@ impl PostingLane {
     /// it then stays, as far as this server is concerned. Commands that come later are told [`LaneError::Ended`].
     pub async fn settle(&self) -> Result<Head, LaneError> {
         let (reply, answer) = oneshot::channel();
-        self.questions.send(Question::Settle(reply)).await.map_err(|_| LaneError::Ended)?;
+        self.probe.0.send(Question::Settle(reply)).await.map_err(|_| LaneError::Ended)?;
         answer.await.unwrap_or(Err(LaneError::Ended))
+    }
+
+    /// A probe of the lane.
+    pub fn probe(&self) -> LaneProbe {
+        self.probe.clone()
+    }
+}
+
+impl LaneProbe {
+    /// Returns once the lane has answered a question, be it that the store does not, or has ended, which others see.
+    pub async fn turns(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(Question::Check(reply)).await.is_ok() {
+            let _ = answer.await;
+        }
     }
 }
 

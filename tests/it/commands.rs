@@ -1,6 +1,6 @@
 //! The commands beside `serve`: tokens, users, migrations, completions; usage and exit codes.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     Api, PASSWORD, Ran, Server, World, add_user, ledger_command, new_data, run, run_command,
@@ -8,6 +8,8 @@ use crate::support::{
 
 /// Exit code of a command line that cannot be understood.
 const USAGE: i32 = 2;
+/// Exit code of settings that are not valid.
+const BAD_CONFIGURATION: i32 = 78;
 
 /// Runs `user add` with this text on stdin.
 fn add_with(server: &Server, arguments: &[&str], stdin: &str) -> Ran {
@@ -69,13 +71,17 @@ fn help_version_and_completions_are_results() {
         "health",
         "config",
         "openapi",
+        "man",
         "completions",
     ];
     for command in commands {
         assert!(help.contains(command), "{help}");
-        run(data.path(), &[command, "--help"]).ok();
+        let own = run(data.path(), &[command, "--help"]).ok();
+        assert!(own.contains("Examples:") || own.contains("Commands:"), "{own}");
     }
-    assert!(run(data.path(), &["--version"]).ok().contains(env!("CARGO_PKG_VERSION")));
+    let version = run(data.path(), &["--version"]).ok();
+    let features = if cfg!(feature = "otlp") { "features otlp" } else { "no optional features" };
+    assert_eq!(version, format!("ringledger {} (commit unknown, {features})\n", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish"] {
         assert!(run(data.path(), &["completions", shell]).ok().contains("ringledger"), "{shell}");
     }
@@ -168,6 +174,92 @@ async fn users_can_be_added_beside_a_running_server() {
         assert!(password.len() < 6 || !ran.stderr.contains(password), "{ran:?}");
     }
     add_with(&server, &["dave", "--password-stdin"], "12345678").ok();
+}
+
+/// The one JSON object that a command printed.
+#[track_caller]
+fn object_of(ran: &Ran) -> Value {
+    serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+#[test]
+fn settings_are_told_to_machines() {
+    let data = new_data();
+    let ran = run(data.path(), &["config", "show", "--json"]);
+    let settings = object_of(&ran)["settings"].as_array().unwrap().clone();
+    let setting = |key: &str| settings.iter().find(|setting| setting["key"] == key).unwrap();
+    assert_eq!(
+        setting("server.listen"),
+        &json!({"key": "server.listen", "value": "127.0.0.1:8080", "source": "default"})
+    );
+    assert_eq!(setting("store.data_dir")["source"], "flag --data");
+    assert_eq!(setting("admin.listen")["value"], Value::Null);
+    assert_eq!(run(data.path(), &["config", "show"]).ok().lines().count(), settings.len());
+}
+
+#[test]
+fn problems_of_settings_are_told_to_machines() {
+    let data = new_data();
+    let valid = run(data.path(), &["config", "check", "--json"]);
+    assert_eq!((object_of(&valid), valid.code), (json!({"ok": true, "problems": []}), Some(0)));
+    let file = data.path().join("settings.yaml");
+    std::fs::write(&file, "server: {listne: x}\nlog: {level: loud}\n").unwrap();
+    let file = file.to_str().unwrap();
+    let ran = run(data.path(), &["config", "check", "--json", "--config", file]);
+    let report = object_of(ran.fails(BAD_CONFIGURATION));
+    assert_eq!(report["ok"], false);
+    assert_eq!(report["problems"].as_array().unwrap().len(), 2, "{report}");
+    let told = run(data.path(), &["config", "check", "--config", file]);
+    for problem in report["problems"].as_array().unwrap() {
+        assert!(told.fails(BAD_CONFIGURATION).stderr.contains(problem.as_str().unwrap()), "{told:?}");
+    }
+}
+
+#[test]
+fn migrations_are_told_to_machines() {
+    let data = new_data();
+    let first = |arguments: &[&str]| object_of(&run(data.path(), arguments))["migrations"][0].clone();
+    assert_eq!(
+        first(&["migrate", "--status", "--json"]),
+        json!({"version": 1, "name": "ledger", "applied_at": null})
+    );
+    let applied = first(&["migrate", "--json"]);
+    assert!(applied["applied_at"].as_str().unwrap().ends_with('Z'), "{applied}");
+    assert_eq!(first(&["migrate", "--status", "--json"]), applied);
+}
+
+#[test]
+fn health_is_told_to_machines() {
+    let mut server = Server::start();
+    for (path, ok, status) in [("/ready", true, 200), ("/nothing", false, 404)] {
+        let url = server.url(path);
+        let ran = run(server.data(), &["health", "--json", "--url", &url]);
+        assert_eq!(object_of(&ran), json!({"ok": ok, "url": url, "status": status}));
+        assert_eq!(ran.code, Some(i32::from(!ok)));
+    }
+    server.kill();
+    let url = server.url("/ready");
+    let ran = run(server.data(), &["health", "--json", "--url", &url]);
+    let report = object_of(ran.fails(1));
+    assert_eq!((&report["ok"], &report["url"]), (&json!(false), &json!(url)));
+    assert!(report["error"].is_string(), "{report}");
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let data = new_data();
+    run(data.path(), &["man", "pages/man1"]).ok();
+    let page = |name: &str| {
+        let path = data.path().join("pages/man1").join(format!("{name}.1"));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let whole = page("ringledger");
+    assert!(whole.starts_with(".ie") && whole.contains(".TH ringledger 1"), "{whole}");
+    for command in ["serve", "token", "user-add", "migrate", "verify", "export", "import", "config-show"] {
+        let page = page(&format!("ringledger-{command}"));
+        assert!(page.contains(".SH OPTIONS"), "{page}");
+    }
+    run(data.path(), &["man", "/dev/null/pages"]).fails(1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::books::{Books, Order};
 use crate::support::raw::{Connection, Reply, Request};
-use crate::support::{Server, new_data, on_both_engines, wait_until};
+use crate::support::{Server, SetsAtEnd, new_data, on_both_engines, wait_until};
 
 /// How long a change may take. Far more than it needs, for busy machines.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -125,7 +125,7 @@ fn filter_limit_and_key_change_under_load(engine: &str) {
                 scope.spawn(move || load.run(address, client))
             })
             .collect();
-        let (stop, token) = (StopOnDrop(&load.stop), &load.token);
+        let (stop, token) = (SetsAtEnd(&load.stop), &load.token);
         load.goes_on();
 
         // The log's filter and a limit, by signal.
@@ -160,15 +160,6 @@ fn filter_limit_and_key_change_under_load(engine: &str) {
         }
     });
     server.verify(None);
-}
-
-/// Ends the load however its test ends.
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn a_bad_file_changes_nothing_and_says_where(engine: &str) {

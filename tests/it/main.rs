@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod accounts;
+mod activation;
 mod admin;
+mod backup;
 mod batches;
 mod commands;
 mod crash;
@@ -36,6 +38,7 @@ mod serving;
 mod settings;
 mod statements;
 mod store;
+mod supervision;
 mod support;
 mod transfers;
 mod tuning;

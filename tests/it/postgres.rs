@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::support::books::{Books, Order, expect_created};
 use crate::support::postgres::{DEADLINE_MS, serve_with, shared_cluster};
 use crate::support::raw::{Connection, Reply, Request};
-use crate::support::{Server, wait_until};
+use crate::support::{Server, SetsAtEnd, wait_until};
 
 use throwaway_postgres::Proxy;
 
@@ -126,22 +126,13 @@ fn while_healthy<T>(server: &Server, act: impl FnOnce() -> T) -> T {
     };
     thread::scope(|scope| {
         let looking = scope.spawn(look);
-        let ends = Over(&over);
+        let ends = SetsAtEnd(&over);
         let result = act();
         drop(ends);
         let slowest = looking.join().unwrap();
         assert!(slowest < HEALTH_WITHIN, "/health took {slowest:?}");
         result
     })
-}
-
-/// Ends the look at `/health` also when what it is beside has failed.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Sends an order again whose fate may be unknown, and once more: it must be there once.

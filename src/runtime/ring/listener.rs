@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -12,16 +12,17 @@ use socket2::{SockRef, Socket};
 
 use super::ops::{self, Op, Peer};
 use super::stream::RingStream;
-use crate::runtime::listen::empty_queue;
+use crate::runtime::listen::{ListenSocket, empty_queue};
 use crate::runtime::net::Listener;
 
 /// A listening socket on `io_uring`.
 ///
 /// End it with [`Listener::drain`]. Dropping it instead shuts the socket down, which resets what
-/// is queued; a connection that the kernel hands over at that very moment stays open, unserved,
-/// until the process ends.
+/// is queued, unless it is inherited; a connection that the kernel hands over at that very moment
+/// stays open, unserved, until the process ends.
 pub struct RingListener {
     socket: Rc<Socket>,
+    is_inherited: bool,
     armed: Option<Op<Peer>>,
 }
 
@@ -37,8 +38,7 @@ impl RingListener {
     /// Ends the armed accept, if there is one; it may have got a connection just before.
     async fn disarm(&mut self) -> Option<(Socket, SocketAddr)> {
         let op = self.armed.as_mut()?;
-        // Fails only for a socket that does not listen; then the accept has ended already.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        drop(ops::cancel(&self.socket));
         let last = op.await.ok();
         self.armed = None;
         last
@@ -48,9 +48,10 @@ impl RingListener {
 impl Listener for RingListener {
     type Stream = RingStream;
 
-    fn from_std(listener: TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(false)?;
-        Ok(Self { socket: Rc::new(listener.into()), armed: None })
+    fn from_std(listener: impl Into<ListenSocket>) -> io::Result<Self> {
+        let ListenSocket { socket, is_inherited } = listener.into();
+        socket.set_nonblocking(false)?;
+        Ok(Self { socket: Rc::new(socket.into()), is_inherited, armed: None })
     }
 
     async fn accept(&mut self) -> io::Result<RingStream> {
@@ -59,7 +60,8 @@ impl Listener for RingListener {
     }
 
     async fn drain(mut self) -> Vec<RingStream> {
-        let queued = empty_queue(SockRef::from(&*self.socket)).await;
+        let queued =
+            if self.is_inherited { Vec::new() } else { empty_queue(SockRef::from(&*self.socket)).await };
         let oldest = self.disarm().await;
         oldest.into_iter().chain(queued).map(|(socket, peer)| RingStream::accepted(socket, peer)).collect()
     }
@@ -67,9 +69,15 @@ impl Listener for RingListener {
 
 impl Drop for RingListener {
     fn drop(&mut self) {
-        if self.armed.is_some() {
+        if self.armed.is_none() {
+            return;
+        }
+        if !self.is_inherited {
             // Fails only for a socket that does not listen; then the accept has ended already.
             let _ = self.socket.shutdown(Shutdown::Both);
+        } else if !std::thread::panicking() {
+            // The ring of a thread that panics takes no operation any more.
+            drop(ops::cancel(&self.socket));
         }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::{DEADLINE, LATE, Over, RECOVERED_WITHIN, assert_unavailable};
+use super::{DEADLINE, LATE, RECOVERED_WITHIN, assert_unavailable};
 use crate::support::books::{Books, FUNDS, Order, expect_created};
 use crate::support::raw::Connection;
-use crate::support::{Server, wait_until};
+use crate::support::{Server, SetsAtEnd, wait_until};
 
 /// What is known of the callers while they are at it.
 pub(super) struct Load {
@@ -39,7 +39,7 @@ pub(super) fn under_load(servers: &[&Server], books: &Books, act: impl FnOnce(&L
             scope.spawn(move || pay(address, books, caller, load))
         };
         let callers: Vec<_> = (0..books.accounts.len()).map(caller).collect();
-        let ends = Over(&load.over);
+        let ends = SetsAtEnd(&load.over);
         act(&load);
         drop(ends);
         callers.into_iter().map(|caller| caller.join().unwrap()).collect()

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -24,7 +25,7 @@ pub(crate) struct Server {
     data: TempDir,
     /// Log lines as they come; kept so that the pipe never fills.
     log: mpsc::Receiver<String>,
-    /// Those before it listened.
+    /// Those until it listened.
     start_lines: Vec<String>,
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
@@ -34,6 +35,23 @@ pub(crate) struct Server {
 pub(crate) fn ledger_command(data: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().current_dir(data).arg("--data").arg(data);
+    command
+}
+
+/// The binary with one or two sockets as its descriptors from 3. They come as standard input and output of a shell, which
+/// moves them and becomes the binary, so that its process number is known in time.
+pub(crate) fn activated_command(data: &Path, sockets: &[BorrowedFd<'_>]) -> Command {
+    const SCRIPT: &str = r#"
+        if [ "$SOCKETS" = 2 ]; then exec 4<&1; fi
+        exec 3<&0 </dev/null >/dev/null
+        export LISTEN_PID=$$ LISTEN_FDS="$SOCKETS"
+        unset SOCKETS
+        exec "$0" "$@""#;
+    let inherit = |socket: &BorrowedFd<'_>| Stdio::from(socket.try_clone_to_owned().unwrap());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", SCRIPT, PROGRAM, "--data"]).arg(data);
+    command.env_clear().current_dir(data).env("SOCKETS", sockets.len().to_string());
+    command.stdin(inherit(&sockets[0])).stdout(sockets.get(1).map_or_else(Stdio::null, inherit));
     command
 }
 
@@ -66,21 +84,50 @@ impl Server {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!(r#"ulimit {ulimit} && exec "$0" "$@""#), PROGRAM, "--data"]);
         command.arg(data.path()).env_clear().current_dir(data.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         Self::start_by(command, data, arguments, settings)
+    }
+
+    /// A server that is passed one or two sockets, as a service manager would (`sd_listen_fds(3)`). They stay the
+    /// caller's too.
+    pub(crate) fn start_activated(
+        data: TempDir,
+        sockets: &[&dyn AsFd],
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let sockets: Vec<_> = sockets.iter().map(|socket| socket.as_fd()).collect();
+        Self::start_by(activated_command(data.path(), &sockets), data, arguments, settings)
+    }
+
+    /// Starts the server again, which has ended, on the same ledger and with these sockets.
+    pub(crate) fn restart_activated(&mut self, sockets: &[&dyn AsFd]) {
+        let arguments = std::mem::take(&mut self.arguments);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let settings = std::mem::take(&mut self.settings);
+        let settings: Vec<_> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let data = std::mem::replace(&mut self.data, tempfile::tempdir().unwrap());
+        *self = Self::start_activated(data, sockets, &arguments, &settings);
     }
 
     /// The same with settings.
     pub(crate) fn start_set_in(data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        Self::start_by(ledger_command(data.path()), data, arguments, settings)
+        let mut command = ledger_command(data.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::start_by(command, data, arguments, settings)
     }
 
-    fn start_by(mut command: Command, data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+    /// A server by a command that lacks only `serve` and what follows.
+    pub(crate) fn start_by(
+        mut command: Command,
+        data: TempDir,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> Self {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .envs(settings.iter().map(|(key, value)| (variable(key), value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -159,7 +206,7 @@ impl Server {
         self.log.try_iter().collect()
     }
 
-    /// Log lines written before it listened.
+    /// Log lines written until it listened; the last one says where.
     pub(crate) fn start_lines(&self) -> &[String] {
         &self.start_lines
     }
@@ -247,17 +294,18 @@ fn address_behind(words: &str, line: &str) -> Option<SocketAddr> {
     Some(rest[..end.unwrap_or(rest.len())].parse().unwrap())
 }
 
-/// The address that it tells, and the lines before.
+/// The address that it tells, and the lines until then.
 fn wait_for_address(child: &mut Child, log: &mpsc::Receiver<String>) -> (SocketAddr, Vec<String>) {
     let deadline = Instant::now() + START_TIMEOUT;
     let mut seen = Vec::new();
     loop {
         match log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
-                if let Some(address) = address_behind("listening on http://", &line) {
+                let address = address_behind("listening on http://", &line);
+                seen.push(line);
+                if let Some(address) = address {
                     return (address, seen);
                 }
-                seen.push(line);
             }
             Err(error) => {
                 panic!("the server did not listen: {error}; status {:?}, log {seen:#?}", child.try_wait())
