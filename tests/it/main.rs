@@ -6,6 +6,7 @@
 
 mod accounts;
 mod admin;
+mod authorization;
 mod batches;
 mod commands;
 mod crash;
@@ -15,6 +16,7 @@ mod drain;
 mod errors;
 mod events;
 mod export;
+
 mod following;
 mod histories;
 mod holds;
@@ -31,6 +33,7 @@ mod raw;
 mod requests;
 mod reversals;
 mod search;
+
 mod serving;
 mod settings;
 mod statements;
