@@ -33,6 +33,7 @@ mod raw;
 mod requests;
 mod reversals;
 mod search;
+mod security;
 
 mod serving;
 mod settings;
