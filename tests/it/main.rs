@@ -16,6 +16,7 @@ mod drain;
 mod errors;
 mod events;
 mod export;
+mod faults;
 
 mod following;
 mod histories;
