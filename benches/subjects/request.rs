@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Poll, ready};
 
 use hyper::rt::{Read, ReadBuf, Write as _};
-use ringledger::api::{Api, RateLimiter, RecentProblems, routes};
+use ringledger::api::{Api, RateLimiter, RecentProblems, Route, routes};
 use ringledger::app::build::BUILD;
 use ringledger::config::Settings;
 use ringledger::models::user::BUILT_IN_OPERATOR;
@@ -30,6 +30,7 @@ use ringledger::store::{Location, Store};
 use ringledger::telemetry::access::Sampling;
 use ringledger::telemetry::logging::{self, Format, Logging};
 use ringledger::telemetry::metrics::{Metrics, Subject};
+use ringledger::web::router::Router;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
@@ -66,6 +67,12 @@ pub(crate) struct Exchange {
 pub(crate) struct Ledger {
     token: String,
     accounts: [String; 2],
+    _ground: Ground,
+}
+
+/// What ends with the server behind a [`Rig`].
+pub(crate) struct Ground {
+    tokens: Tokens,
     _closing: watch::Sender<bool>,
     _chores: JoinSet<()>,
     _pool: CpuThreads,
@@ -75,27 +82,27 @@ pub(crate) struct Ledger {
 impl Rig {
     /// A connection of the server, with a ledger of two accounts.
     pub(crate) fn new() -> (Self, Ledger) {
+        let (rig, ground) = Self::routing(routes::router(true));
+        let operator = Actor { id: BUILT_IN_OPERATOR, role: Role::Operator };
+        let token = ground.tokens.issue(operator, 3_600).expect("a token");
+        let accounts = [rig.open_account(&token), rig.open_account(&token)];
+        (rig, Ledger { token, accounts, _ground: ground })
+    }
+
+    /// A connection of a server with these routes. Each must have the number of one of the server's own.
+    pub(crate) fn routing(router: Router<Route>) -> (Self, Ground) {
         // Not the system's temporary directory, which is often memory and has no stable storage to wait for.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory in target");
         let (closing, closes) = watch::channel(false);
-        let (exchanges, pool, tokens) = exchanges(directory.path());
+        let (exchanges, pool, tokens) = exchanges(directory.path(), router);
         let exchanges = Rc::new(exchanges);
         let rig = Self::serving(|stream| server::serve(stream, Rc::clone(&exchanges), closes));
         let chores = rig
             .local
             .block_on(&rig.runtime, async { server::chores(&exchanges, Engine::Epoll, BusyPoll::Off) });
-        let operator = Actor { id: BUILT_IN_OPERATOR, role: Role::Operator };
-        let token = tokens.issue(operator, 3_600).expect("a token");
-        let accounts = [rig.open_account(&token), rig.open_account(&token)];
-        let ledger = Ledger {
-            token,
-            accounts,
-            _closing: closing,
-            _chores: chores,
-            _pool: pool,
-            _directory: directory,
-        };
-        (rig, ledger)
+        let ground =
+            Ground { tokens, _closing: closing, _chores: chores, _pool: pool, _directory: directory };
+        (rig, ground)
     }
 
     /// A connection that gives the same reply to everything: what the rig itself costs.
@@ -121,12 +128,17 @@ impl Rig {
         });
     }
 
+    /// Sends one request and gives its reply back, whatever it is.
+    pub(crate) fn call(&self, request: &str) -> String {
+        let exchange = self.client.exchange_for(b"HTTP/1.1 ", request.as_bytes(), 1);
+        self.local.block_on(&self.runtime, exchange);
+        String::from_utf8_lossy(&self.client.replies()).into_owned()
+    }
+
     /// Opens an account of the caller's that may be overdrawn, and returns its path.
     fn open_account(&self, token: &str) -> String {
         let body = r#"{"currency":"EUR","min_balance":null}"#;
-        let request = post("/api/v1/accounts", token, "", body);
-        self.repeat(&mut Exchange::of(request), 1);
-        let reply = String::from_utf8_lossy(&self.client.replies()).into_owned();
+        let reply = self.call(&post("/api/v1/accounts", token, "", body));
         let (_, location) = reply.split_once("\r\nlocation: ").expect("where the account is");
         location.lines().next().expect("a line").to_owned()
     }
@@ -200,7 +212,7 @@ fn post(path: &str, token: &str, fields: &str, body: &str) -> String {
 }
 
 /// What one worker answers with, as `app` makes it.
-fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
+fn exchanges(directory: &Path, router: Router<Route>) -> (Exchanges, CpuThreads, Tokens) {
     let settings = Settings::default();
     let location = Location::Sqlite { directory: directory.to_owned() };
     let store = Store::open(&location).expect("a fresh store");
@@ -229,7 +241,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
     let encode = ringledger::api::events::encode;
     let events = Rc::new(Events::new(Rc::clone(&reader), commits, places, Rc::clone(&turns), encode));
     let api = Api {
-        router: routes::router(true),
+        router,
         services: Services {
             reader,
             lane,
@@ -259,7 +271,7 @@ fn exchanges(directory: &Path) -> (Exchanges, CpuThreads, Tokens) {
 }
 
 /// The log of the process; nobody reads what it writes.
-fn log() -> &'static Logging {
+pub(crate) fn log() -> &'static Logging {
     static LOG: OnceLock<Logging> = OnceLock::new();
     LOG.get_or_init(|| logging::start_to(io::sink(), Format::Json, "info", None, || ()).expect("a log"))
 }

@@ -47,6 +47,11 @@ impl Client {
     /// Sends requests at once and waits for all their replies, each of which must be a success with a
     /// `Content-Length`.
     pub(crate) async fn exchange(&self, requests: &[u8], replies: usize) {
+        self.exchange_for(b"HTTP/1.1 2", requests, replies).await;
+    }
+
+    /// The same for replies that begin with `start`.
+    pub(crate) async fn exchange_for(&self, start: &[u8], requests: &[u8], replies: usize) {
         {
             let mut wire = self.wire.borrow_mut();
             wire.arrived.clear();
@@ -56,7 +61,7 @@ impl Client {
         poll_fn(|cx| {
             let mut wire = self.wire.borrow_mut();
             assert!(!wire.server_left, "the server closed the connection");
-            if self.format.holds(&wire.arrived, replies) {
+            if self.format.holds(start, &wire.arrived, replies) {
                 return Poll::Ready(());
             }
             await_by(&mut wire.client, cx);
@@ -95,9 +100,9 @@ impl ReplyFormat {
     }
 
     /// Whether `bytes` are so many whole replies.
-    fn holds(&self, mut bytes: &[u8], replies: usize) -> bool {
+    fn holds(&self, start: &[u8], mut bytes: &[u8], replies: usize) -> bool {
         for _ in 0..replies {
-            match self.reply_bytes(bytes).and_then(|length| bytes.get(length..)) {
+            match self.reply_bytes(start, bytes).and_then(|length| bytes.get(length..)) {
                 Some(rest) => bytes = rest,
                 None => return false,
             }
@@ -107,9 +112,9 @@ impl ReplyFormat {
     }
 
     /// The length of the first reply, once its head is there.
-    fn reply_bytes(&self, bytes: &[u8]) -> Option<usize> {
+    fn reply_bytes(&self, start: &[u8], bytes: &[u8]) -> Option<usize> {
         let head = &bytes[..self.head_end.find(bytes)? + HEAD_END.len()];
-        assert!(head.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(bytes));
+        assert!(head.starts_with(start), "{}", String::from_utf8_lossy(bytes));
         let field = self.content_length.find(head).expect("a reply with a length");
         let digits = head[field + CONTENT_LENGTH.len()..].iter().take_while(|byte| byte.is_ascii_digit());
         let body = digits.fold(0, |length, digit| 10 * length + usize::from(digit - b'0'));

@@ -26,7 +26,7 @@ const ENTRIES: List = List(2);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Opening<'a> {
+pub(super) struct Opening<'a> {
     #[serde(borrow)]
     currency: Text<'a>,
     #[serde(borrow, default)]
@@ -173,7 +173,11 @@ fn account_id(call: &Call<'_>) -> Result<AccountId, AppError> {
 }
 
 /// Every flaw of an opening at once, then the currency, which has a code of its own.
-fn checked(body: &Opening<'_>, actor: Actor, currencies: &Currencies) -> Result<NewAccount, AppError> {
+pub(super) fn checked(
+    body: &Opening<'_>,
+    actor: Actor,
+    currencies: &Currencies,
+) -> Result<NewAccount, AppError> {
     let mut flaws = Flaws::default();
     let name = flaws.optional("name", body.name.as_ref().map(|name| name.parse()));
     let owner = flaws.optional("owner", body.owner.as_deref().map(owner));

@@ -22,7 +22,7 @@ use crate::web::websocket::{self, Close, Message, Said, Talk, Upgrade};
 const HEARD_BYTES: usize = 4 * 1024;
 
 #[derive(Deserialize)]
-struct Query<'a> {
+pub(super) struct Query<'a> {
     after: Option<u64>,
     account: Option<AccountId>,
     #[serde(borrow)]

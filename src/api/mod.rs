@@ -9,6 +9,8 @@ mod bench;
 pub mod dashboard;
 pub mod error;
 pub mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod idempotency;
 mod metrics;

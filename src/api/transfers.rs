@@ -1,8 +1,8 @@
 //! `/api/v1/transfers`
 
-mod batch;
-mod holds;
-mod order;
+pub(super) mod batch;
+pub(super) mod holds;
+pub(super) mod order;
 pub(super) mod search;
 
 use std::sync::Arc;

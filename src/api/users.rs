@@ -13,7 +13,7 @@ use crate::web::reply::Reply;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Registration<'a> {
+pub(super) struct Registration<'a> {
     #[serde(borrow)]
     username: Text<'a>,
     #[serde(borrow)]
@@ -54,7 +54,7 @@ pub(super) async fn me(api: &Api, user: AuthUser, _: Call<'_>) -> Answer {
 }
 
 /// Every flaw of a registration at once.
-fn checked(body: &Registration<'_>) -> Result<Username, AppError> {
+pub(super) fn checked(body: &Registration<'_>) -> Result<Username, AppError> {
     let mut flaws = Flaws::default();
     let username = flaws.optional("username", Some(body.username.parse()));
     flaws.optional("password", Some(check_password(&body.password)));

@@ -6,6 +6,8 @@
 mod batches;
 mod body;
 mod connection;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod live;
 mod liveness;

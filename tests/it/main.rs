@@ -7,6 +7,7 @@
 mod accounts;
 mod activation;
 mod admin;
+mod authorization;
 mod backup;
 mod batches;
 mod commands;
@@ -17,6 +18,8 @@ mod drain;
 mod errors;
 mod events;
 mod export;
+mod faults;
+
 mod following;
 mod histories;
 mod holds;
@@ -34,6 +37,8 @@ mod raw;
 mod requests;
 mod reversals;
 mod search;
+mod security;
+
 mod serving;
 mod settings;
 mod statements;

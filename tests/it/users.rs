@@ -136,17 +136,23 @@ async fn a_login_of_nobody_takes_as_long_as_any_other() {
     add_user(data.path(), "dora", &[]).ok();
     let server = Server::start_in(data, &[]);
     let nobody = Api::anonymous(&server);
-    let mut fastest = [Duration::MAX; 2];
-    for _ in 0..6 {
-        for (fastest, name) in fastest.iter_mut().zip(["dora", "ghost"]) {
+    // The built-in operator is somebody without a password.
+    let names = ["dora", "ghost", "operator"];
+    let mut times = names.map(|_| Vec::new());
+    for _ in 0..9 {
+        for (times, name) in times.iter_mut().zip(names) {
             let begin = Instant::now();
             log_in(&nobody, name, "wrong horse battery").await.is(401);
-            *fastest = begin.elapsed().min(*fastest);
+            times.push(begin.elapsed());
         }
     }
-    // The fastest of several tries is the least disturbed. Without the hash one of them is fifty times faster.
-    let [known, unknown] = fastest;
-    assert!(known < unknown * 3 && unknown < known * 3, "known {known:?}, unknown {unknown:?}");
+    // Without the hash one of them is fifty times faster.
+    let medians = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(*most < *least * 3, "{names:?} took {medians:?}");
 }
 
 #[tokio::test]

@@ -77,12 +77,12 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
 }
 
 /// A batch whose members are what they must be.
-struct Parsed {
+pub(in crate::api) struct Parsed {
     atomic: bool,
     orders: Vec<Order>,
 }
 
-fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> {
+pub(in crate::api) fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> {
     let body: BatchBody<'_> = body.json()?;
     Ok(Parsed { atomic: body.atomic.unwrap_or(false), orders: checked(body.transfers, currencies)? })
 }

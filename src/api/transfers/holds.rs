@@ -14,7 +14,7 @@ use crate::web::reply::Reply;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct PostBody {
+pub(in crate::api) struct PostBody {
     /// All that is held if absent.
     #[serde(default)]
     amount: Option<Amount>,

@@ -11,6 +11,7 @@ use crate::web::call::Call;
 use crate::web::invalid::Flaws;
 use crate::web::json::Text;
 use crate::web::page::List;
+use crate::web::query;
 
 const TRANSFERS: List = List(3);
 
@@ -51,11 +52,17 @@ impl From<Status> for TransferStatus {
 
 /// GET `/api/v1/transfers`
 pub(in crate::api) async fn list(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
-    let wanted: Wanted<'_> = call.query()?;
-    let page = Page::<8>::parse(TRANSFERS, wanted.limit, wanted.cursor.as_deref())?;
-    let search = checked(&wanted, &page)?;
+    let (page, search) = parsed(call.query)?;
     let found = api.services.transfers(user.actor(), &search).await?;
     page.reply_up_to::<_, TransferView<'_>>(&call, &found.transfers, found.rest.map(u64::to_be_bytes))
+}
+
+/// What the query of a request asks for.
+pub(in crate::api) fn parsed(query: &str) -> Result<(Page<8>, TransferSearch), AppError> {
+    let wanted: Wanted<'_> = query::decode(query)?;
+    let page = Page::parse(TRANSFERS, wanted.limit, wanted.cursor.as_deref())?;
+    let search = checked(&wanted, &page)?;
+    Ok((page, search))
 }
 
 fn checked(wanted: &Wanted<'_>, page: &Page<8>) -> Result<TransferSearch, AppError> {

@@ -4,6 +4,8 @@ mod connected;
 mod http;
 mod lifetime;
 mod listener;
+mod queues;
+mod schedule;
 mod stream;
 
 use std::future::poll_fn;

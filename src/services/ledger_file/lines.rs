@@ -28,9 +28,17 @@ fn optional<T: FromStr>(text: Option<String>, member: &'static str) -> Result<Op
 
 /// What is stored as JSON text, as it stands there.
 fn raw(text: &str, member: &'static str) -> Result<Box<RawValue>, BadMember> {
-    // A line must stay one.
-    let one_line = !text.contains(['\n', '\r']);
-    RawValue::from_string(text.to_owned()).ok().filter(|_| one_line).ok_or(BadMember(member))
+    RawValue::from_string(text.to_owned()).ok().filter(|_| is_one_line(text)).ok_or(BadMember(member))
+}
+
+/// What is to be stored as JSON text, as it stands in the file. What could not be written again is not read.
+fn stored<'a>(json: &'a RawValue, member: &'static str) -> Result<&'a str, BadMember> {
+    Some(json.get()).filter(|text| is_one_line(text)).ok_or(BadMember(member))
+}
+
+/// A line of the file must stay one.
+fn is_one_line(text: &str) -> bool {
+    !text.contains(['\n', '\r'])
 }
 
 /// The first member of the first line.
@@ -229,7 +237,7 @@ impl TryFrom<CreationLine> for Creation {
             amount: line.amount,
             currency: line.currency,
             description: optional(line.description, "description")?,
-            metadata: line.metadata.map(|json| json.get().into()),
+            metadata: line.metadata.map(|json| stored(&json, "metadata").map(Into::into)).transpose()?,
             reference: optional(line.reference, "reference")?,
         };
         Ok(Self {
@@ -303,7 +311,7 @@ impl TryFrom<KeyLine> for KeptKey {
             fingerprint: Fingerprint::from_bytes(fingerprint),
             used_at: line.used_at,
             seq: line.seq,
-            outcome: line.outcome.map(|json| json.get().to_owned()),
+            outcome: line.outcome.map(|json| stored(&json, "outcome").map(str::to_owned)).transpose()?,
         })
     }
 }

@@ -5,6 +5,8 @@
 //! of transfers are not in the file: they follow from the events, whose hashes are there.
 
 mod export;
+#[doc(hidden)]
+pub mod fuzzing;
 mod import;
 mod lines;
 

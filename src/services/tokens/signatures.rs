@@ -48,7 +48,12 @@ impl Signatures {
         token: impl AsRef<[u8]>,
         validation: &Validation,
     ) -> jsonwebtoken::errors::Result<T> {
-        let kid = jsonwebtoken::decode_header(&token)?.kid.ok_or(ErrorKind::InvalidToken)?;
+        let header = jsonwebtoken::decode_header(&token)?;
+        if header.crit.is_some() {
+            // We understand no extension, and a token with one that is not understood is invalid (RFC 7515 §4.1.11).
+            return Err(ErrorKind::InvalidToken.into());
+        }
+        let kid = header.kid.ok_or(ErrorKind::InvalidToken)?;
         let key = self.verifying.iter().find(|(known, _)| *known == kid);
         let (_, key) = key.ok_or(ErrorKind::InvalidSignature)?;
         jsonwebtoken::decode(token, key, validation).map(|data| data.claims)

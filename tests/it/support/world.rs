@@ -73,6 +73,17 @@ impl World {
         Self::around(server).await
     }
 
+    /// The same where nobody may register.
+    pub(crate) async fn of_closed(store: Store, settings: &[(&str, &str)]) -> Self {
+        let server = store.serve(settings);
+        for name in ["alice", "bob"] {
+            let mut command = server.command();
+            command.args(["user", "add", name, "--password-stdin"]);
+            run_command(command, &format!("{PASSWORD}\n")).ok();
+        }
+        Self::around(server).await
+    }
+
     async fn around(server: Server) -> Self {
         let nobody = Api::anonymous(&server);
         let operator = nobody.with_token(&server.operator_token());

@@ -1,0 +1,40 @@
+//! Every kept input through its target, without a fuzzer: the corpus, and what once broke something.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fuzz::TARGETS;
+
+/// The files of a directory, which need not be there.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.expect("a directory that can be read").path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_kept_input_passes_its_target() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for target in &TARGETS {
+        let corpus = files(&root.join("corpus").join(target.name));
+        assert!(!corpus.is_empty(), "{} has no corpus", target.name);
+        for file in corpus.into_iter().chain(files(&root.join("regressions").join(target.name))) {
+            let input = fs::read(&file).expect("a file that can be read");
+            let outcome = std::panic::catch_unwind(|| (target.run)(&input));
+            assert!(outcome.is_ok(), "{} on {}", target.name, file.display());
+        }
+    }
+}
+
+#[test]
+fn every_directory_belongs_to_a_target() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for directory in ["corpus", "regressions"] {
+        for path in files(&root.join(directory)).iter().filter(|path| path.is_dir()) {
+            let known = TARGETS.iter().any(|target| path.ends_with(target.name));
+            assert!(known, "{} belongs to no target", path.display());
+        }
+    }
+}
