@@ -181,6 +181,7 @@ impl Campaign {
         };
         cluster.kill9().and_then(|()| cluster.start_again()).map_err(io::Error::other)?;
         self.report.postgres_kills += 1;
+        self.report.postgres_away.push(moment.elapsed());
         Ok(moment)
     }
 

@@ -25,6 +25,8 @@ pub struct Report {
     pub after_server: Recovery,
     /// The same of Postgres.
     pub after_postgres: Recovery,
+    /// Of that, until Postgres itself takes connections again.
+    pub postgres_away: Recovery,
     /// How long the clients were at work, in seconds.
     pub seconds: f64,
     /// What the audit found.
@@ -94,7 +96,8 @@ impl Report {
             "replayed": self.tally.replayed,
             "events": self.findings.events,
             "invariants": INVARIANTS.into_iter().map(invariant).collect::<serde_json::Map<_, _>>(),
-            "recovery": {"server": self.after_server.to_json(), "postgres": self.after_postgres.to_json()},
+            "recovery": {"server": self.after_server.to_json(), "postgres": self.after_postgres.to_json(),
+                "postgres_away": self.postgres_away.to_json()},
             "seconds": self.seconds,
             "holds": self.holds(),
         })
