@@ -26,7 +26,7 @@ pub const INVARIANTS: [(&str, &str); 6] = [
 pub struct Findings {
     /// Events of the ledger.
     pub events: u64,
-    /// What is not as it must be: the invariant's number, and how. At most [`BREACHES`] of them.
+    /// What is not as it must be: the invariant's number, and how. At most 20 of them.
     pub breaches: Vec<(&'static str, String)>,
 }
 

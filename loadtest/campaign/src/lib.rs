@@ -168,7 +168,7 @@ impl Campaign {
     }
 
     fn start_server_again(&mut self) -> io::Result<()> {
-        self.server.start_again()?;
+        self.report.failed_starts += self.server.start_again()?;
         self.scene.move_to(self.server.address());
         Ok(())
     }

@@ -15,6 +15,8 @@ pub struct Report {
     pub server_kills: u64,
     /// How often Postgres was killed.
     pub postgres_kills: u64,
+    /// How often a start ended because Postgres did not answer, and was tried again.
+    pub failed_starts: u64,
     /// Transfers that were acknowledged.
     pub acknowledged: u64,
     /// Orders that were refused for want of funds, which is an answer as well.
@@ -85,6 +87,7 @@ impl Report {
         };
         json!({
             "kills": {"server": self.server_kills, "postgres": self.postgres_kills},
+            "failed_starts": self.failed_starts,
             "acknowledged": self.acknowledged,
             "refused": self.refused,
             "lost_answers": {

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a server may take to listen. Far more than it needs, for machines that are busy building.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Between two starts.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
 /// How long the clients' token lives, in seconds: longer than any campaign.
 const TOKEN_TTL_S: &str = "86400";
 
@@ -62,10 +64,24 @@ impl Server {
         self.child.wait()
     }
 
-    /// Starts the process again, which must have ended.
-    pub(crate) fn start_again(&mut self) -> io::Result<()> {
-        (self.child, self.address) = serve(&self.program, self.data.path())?;
-        Ok(())
+    /// Starts the process again, which must have ended, and again if it ends because its database does not answer, as a
+    /// supervisor would; how often it has ended so.
+    pub(crate) fn start_again(&mut self) -> io::Result<u64> {
+        let begin = Instant::now();
+        let mut in_vain = 0;
+        loop {
+            match serve(&self.program, self.data.path()) {
+                Ok((child, address)) => {
+                    (self.child, self.address) = (child, address);
+                    return Ok(in_vain);
+                }
+                Err(error) if begin.elapsed() > START_PATIENCE => return Err(error),
+                Err(_) => {
+                    in_vain += 1;
+                    thread::sleep(RESTART_PAUSE);
+                }
+            }
+        }
     }
 
     /// A token of the operator.
