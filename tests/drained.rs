@@ -169,7 +169,7 @@ fn live(sources: &Sources, logging: &Logging, lines: &Mutex<mpsc::Receiver<Strin
                 }
             }
         });
-        app::serve(served, Source { load: &load, files: Vec::new() }, logging).unwrap();
+        app::serve(served, Source { load: &load, files: &Vec::new }, logging).unwrap();
         clients.join().unwrap().assert_over();
         for line in log.join().unwrap() {
             let is_bad = ["panicked", "outlived", "\"ERROR\""].iter().any(|word| line.contains(word));

@@ -7,6 +7,7 @@ needs=(
     'cc|gcc libc6-dev|SQLite is C and is compiled in'
     'kill|procps|the tests signal the server (a program of that name, not the one of the shell)'
     'curl|curl|the quickstart is tried as it is printed'
+    'strace|strace|system calls are recorded, delayed and failed, as a disk would'
     'initdb|postgresql|the Postgres store is tested on throwaway clusters'
 )
 

@@ -11,7 +11,6 @@ mod authorization;
 mod backup;
 mod batches;
 mod commands;
-mod crash;
 mod dashboard;
 mod doctor;
 mod drain;
@@ -19,7 +18,6 @@ mod errors;
 mod events;
 mod export;
 mod faults;
-
 mod following;
 mod histories;
 mod holds;
@@ -30,7 +28,7 @@ mod metrics;
 mod openapi;
 #[cfg(feature = "otlp")]
 mod otlp;
-mod postgres;
+pub(crate) mod postgres;
 mod precedence;
 mod rate_limit;
 mod raw;

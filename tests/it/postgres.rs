@@ -5,7 +5,6 @@
 
 mod chaos;
 mod commits;
-mod crash;
 mod failover;
 mod holds;
 mod keys;
@@ -64,19 +63,19 @@ impl Line {
 }
 
 /// A payment of 1 cent from the first account to the second.
-fn payment(key: &str) -> Order {
+pub(crate) fn payment(key: &str) -> Order {
     Order { key: key.to_owned(), debit: 0, credit: 1, amount: 1 }
 }
 
 /// Sends a request on a connection of its own; what came, and after how long.
-fn ask(address: SocketAddr, request: &Request) -> (Reply, Duration) {
+pub(crate) fn ask(address: SocketAddr, request: &Request) -> (Reply, Duration) {
     let begin = Instant::now();
     let reply = Connection::open(address).call(request.bytes());
     (reply, begin.elapsed())
 }
 
 /// Sends requests at once, each on a connection of its own.
-fn ask_all(address: SocketAddr, requests: &[Request]) -> Vec<(Reply, Duration)> {
+pub(crate) fn ask_all(address: SocketAddr, requests: &[Request]) -> Vec<(Reply, Duration)> {
     let start = Barrier::new(requests.len());
     let call = |request| {
         start.wait();
@@ -90,7 +89,7 @@ fn ask_all(address: SocketAddr, requests: &[Request]) -> Vec<(Reply, Duration)> 
 
 /// Asserts that a reply says that the store cannot be asked, and when to come again.
 #[track_caller]
-fn assert_unavailable(reply: &Reply) {
+pub(crate) fn assert_unavailable(reply: &Reply) {
     assert_eq!((reply.status, reply.problem_code().as_str()), (503, "store_unavailable"), "{reply:?}");
     let seconds: u64 = reply.field("retry-after").expect("when to come again").parse().unwrap();
     assert!(seconds >= 1, "{reply:?}");
@@ -137,7 +136,7 @@ fn while_healthy<T>(server: &Server, act: impl FnOnce() -> T) -> T {
 
 /// Sends an order again whose fate may be unknown, and once more: it must be there once.
 #[track_caller]
-fn settle(server: &Server, books: &Books, order: &Order) -> String {
+pub(crate) fn settle(server: &Server, books: &Books, order: &Order) -> String {
     let request = books.request(order);
     let id = expect_created(&ask(server.address(), &request).0);
     let replay = ask(server.address(), &request).0;

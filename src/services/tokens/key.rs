@@ -116,23 +116,32 @@ const fn is_exposed(mode: u32, owner: u32, reader: u32) -> bool {
     mode & others != 0
 }
 
-/// Writes the key beside its place and links it there, so that nobody reads half a key.
+/// Writes the key beside its place and links it there, so that nobody reads half a key. The link is on disk when this
+/// returns: a key that a power cut took would take all tokens with it, and its place in a Postgres that knows it.
 fn make_key_file(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let mut secret = [0; KEY_BYTES];
     getrandom::fill(&mut secret)?;
     let hex = const_hex::encode(secret);
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let (draft, mut file) = make_draft(path)?;
     let written = writeln!(file, "{hex}").and_then(|()| file.sync_all());
     let linked = written.and_then(|()| std::fs::hard_link(&draft, path));
     std::fs::remove_file(&draft)?;
-    linked
+    linked.and_then(|()| File::open(directory)?.sync_all())
+}
+
+/// A new file beside `path`. Its name has never been used: a process that was killed leaves its draft behind, and in a
+/// container the next one has the same process id.
+fn make_draft(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name)?;
+    let draft = path.with_extension(format!("draft-{}", const_hex::encode(name)));
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    Ok((draft, file))
 }
 
 #[cfg(test)]
@@ -145,6 +154,15 @@ mod tests {
         assert!(!is_exposed(0o440, root, user) && !is_exposed(0o640, root, user));
         assert!(is_exposed(0o440, user, user) && is_exposed(0o440, root, root));
         assert!(is_exposed(0o444, root, user) && is_exposed(0o660, root, user));
+    }
+
+    /// As a process leaves them that was killed while it made a key, in a container where every process has one id.
+    #[test]
+    fn a_draft_that_was_left_behind_is_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(KEY_FILE);
+        std::fs::write(path.with_extension(format!("draft-{}", std::process::id())), "half a k").unwrap();
+        SigningKey::read_or_make(&path).unwrap();
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub use tickets::{TICKET_TTL_S, Ticket, TicketError, Tickets};
 const ISSUER: &str = "ringledger";
 /// How far the clocks of two hosts may differ, in seconds.
 const LEEWAY_S: u64 = 5;
+/// How far a clock may be set back, in seconds, before it takes the tokens with it that were issued until then: they
+/// are valid from so long before they were made. Nobody can have one earlier, so that gives nothing away.
+const CLOCK_STEP_S: u64 = 86_400;
 
 /// What a token says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,7 +114,7 @@ impl Tokens {
             sub: actor.id,
             role: actor.role,
             iat: now,
-            nbf: now,
+            nbf: now.saturating_sub(CLOCK_STEP_S),
             exp: now + u64::from(ttl_s),
         };
         let signed = self.signatures.borrow().sign(&claims);

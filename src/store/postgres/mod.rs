@@ -70,7 +70,7 @@ pub struct Database {
 const SERVER: &str =
     "select current_setting('server_version'), current_setting('server_version_num')::integer,
     current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
-    current_setting('server_encoding')";
+    current_setting('server_encoding'), current_setting('synchronous_commit')";
 /// The oldest server that is known to work.
 const OLDEST_SERVER: i32 = 130_000;
 
@@ -189,6 +189,13 @@ impl Server {
             tracing::warn!(
                 "the server runs with full_page_writes = off: unless its file system writes whole pages, a crash of \
                  its host can damage the ledger"
+            );
+        }
+        let synchronous_commit: String = rows::get(&row, 5)?;
+        if synchronous_commit == "off" {
+            tracing::warn!(
+                "the server's default is synchronous_commit = off: the ledger sets it to on for each of its commits, but \
+                 what others write there can be lost in a crash"
             );
         }
         let encoding: String = rows::get(&row, 4)?;

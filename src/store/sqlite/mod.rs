@@ -4,6 +4,7 @@
 //! (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
 
 mod audit;
+mod check;
 mod checkpoint;
 mod convert;
 mod import;
@@ -74,15 +75,21 @@ impl ServerLock {
 }
 
 impl Database {
-    /// Opens the database in `directory`, making both (the directory with mode 0700) and migrating as needed.
+    /// Opens the database in `directory`, making both (the directory with mode 0700) and migrating as needed. A file
+    /// that is found to be damaged is named and left as it is.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let database = Self { directory: directory.to_owned() };
         make_directory(directory)?;
-        let mut connection =
-            database.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        migrate(&mut connection)?;
+        database.prepare().map_err(|error| in_file(error, &database.path()))?;
         Ok(database)
+    }
+
+    fn prepare(&self) -> Result<(), StoreError> {
+        let mut connection =
+            self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        check::check(&connection, &self.path())?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        migrate(&mut connection)
     }
 
     /// Opens a database that must exist and have a current schema. Makes and changes nothing.
@@ -162,16 +169,37 @@ impl Database {
     }
 }
 
-/// Makes the data directory with mode 0700 where it is missing.
+/// Makes the data directory with mode 0700 where it is missing. It is on disk when this returns: SQLite syncs the names
+/// in it, but not its own.
 ///
 /// SQLite keeps the mode of its `-wal` and `-shm` files like that of the database, so the directory's mode
 /// is what guards all of them.
 pub fn make_directory(directory: &Path) -> Result<(), StoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
+    make_and_sync(directory)
         .map_err(|error| StoreError::Open { path: directory.to_owned(), detail: error.to_string() })
+}
+
+fn make_and_sync(directory: &Path) -> std::io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_and_sync(parent)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    File::open(parent)?.sync_all()
+}
+
+/// Names the file that the error is about.
+fn in_file(error: StoreError, path: &Path) -> StoreError {
+    let named = |detail: String| format!("{}: {detail}", path.display());
+    match error {
+        StoreError::Corrupt(detail) => StoreError::Corrupt(named(detail)),
+        StoreError::Unavailable(detail) => StoreError::Unavailable(named(detail)),
+        other @ (StoreError::Schema(_)
+        | StoreError::InUse(_)
+        | StoreError::Unfit(_)
+        | StoreError::Open { .. }) => other,
+    }
 }
 
 /// Applies what is missing in one transaction; two programs that start at once do it one after the other.

@@ -16,7 +16,7 @@ use ringledger::config::{LiveLimits, Settings};
 use ringledger::models::posting::{Command, Outcome};
 use ringledger::models::{Role, Username};
 use ringledger::runtime::{self, BusyPoll, IoMode};
-use ringledger::server::{LiveSettings, Stage, Worker};
+use ringledger::server::{LiveSettings, Stage, Worker, liveness};
 use ringledger::services::events::Commits;
 use ringledger::services::posting::{LaneError, Round};
 use ringledger::services::users::register_command;
@@ -159,6 +159,7 @@ fn a_worker_that_panics_ends_and_says_so(engine: &str) {
         slow: Duration::MAX,
         metrics_public: true,
         keys: SigningKey::read_or_make(&data.path().join("key")).unwrap().into(),
+        about: Arc::default(),
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -178,12 +179,13 @@ fn a_worker_that_panics_ends_and_says_so(engine: &str) {
         core: None,
         engine: runtime::choose(mode).unwrap().engine,
         busy_poll: BusyPoll::Off,
-        listener,
+        listener: listener.into(),
         limits: settings.limits,
         access: subject::log().access_lines(0, Sampling::All),
         metrics: tallies.remove(0),
         api: Box::new(|| panic!("this panic belongs to the test")),
         live: watch::channel(Arc::new(live)).1,
+        liveness: liveness().1,
         stage: watch::channel(Stage::Serving).1,
         accept_back_off: Duration::ZERO,
         drain_deadline: Duration::ZERO,

@@ -29,6 +29,8 @@ pub(crate) struct Server {
     start_lines: Vec<String>,
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
+    /// What the program is started by, such as `nsenter`; nothing usually.
+    prefix: Vec<String>,
 }
 
 /// The binary with nothing of the environment that could change its settings.
@@ -52,6 +54,14 @@ pub(crate) fn activated_command(data: &Path, sockets: &[BorrowedFd<'_>]) -> Comm
     command.args(["-c", SCRIPT, PROGRAM, "--data"]).arg(data);
     command.env_clear().current_dir(data).env("SOCKETS", sockets.len().to_string());
     command.stdin(inherit(&sockets[0])).stdout(sockets.get(1).map_or_else(Stdio::null, inherit));
+    command
+}
+
+/// The same, started by another program.
+fn ledger_command_by(prefix: &[String], data: &Path) -> Command {
+    let Some((first, rest)) = prefix.split_first() else { return ledger_command(data) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(PROGRAM).env_clear().current_dir(data).arg("--data").arg(data);
     command
 }
 
@@ -110,6 +120,30 @@ impl Server {
         *self = Self::start_activated(data, sockets, &arguments, &settings);
     }
 
+    /// A server whose calls of the system (`calls`, as strace(1) takes them) are recorded in a file, with all bytes in
+    /// hexadecimal and descriptors with their paths. On epoll, since what goes through a ring is no such call.
+    pub(crate) fn start_traced(data: TempDir, calls: &str, record: &Path) -> Self {
+        let mut command = Command::new("strace");
+        // As a grandchild, so that signals go to the server and not to strace.
+        command.args(["-D", "-f", "-q", "--seccomp-bpf", "-y", "-xx", "-s", "16777216", "-e"]);
+        command
+            .arg(format!("trace={calls}"))
+            .arg("-o")
+            .arg(record)
+            .arg(PROGRAM)
+            .arg("--data")
+            .arg(data.path());
+        command.env_clear().current_dir(data.path());
+        Self::start_by(command, data, &["--io", "epoll"], &[])
+    }
+
+    /// A server that is started by another program, as are the commands on its ledger.
+    pub(crate) fn start_behind(prefix: &[String], data: TempDir, settings: &[(&str, &str)]) -> Self {
+        let mut server = Self::start_by(ledger_command_by(prefix, data.path()), data, &[], settings);
+        server.prefix = prefix.to_vec();
+        server
+    }
+
     /// The same with settings.
     pub(crate) fn start_set_in(data: TempDir, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut command = ledger_command(data.path());
@@ -142,7 +176,7 @@ impl Server {
         let (address, start_lines) = wait_for_address(&mut child, &log);
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let settings = settings.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { child, address, data, log, start_lines, arguments, settings }
+        Self { child, address, data, log, start_lines, arguments, settings, prefix: Vec::new() }
     }
 
     /// Kills the process and starts it again on the same ledger; returns how long the start took.
@@ -162,6 +196,11 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// The data directory of a server that has ended.
+    pub(crate) fn into_data(mut self) -> TempDir {
+        std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
     }
 
     /// Asks the process to end, without waiting.
@@ -225,6 +264,11 @@ impl Server {
         }
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the kernel tells of its process.
     pub(crate) fn process(&self) -> Process {
         Process::of(self.child.id())
@@ -253,7 +297,7 @@ impl Server {
 
     /// The program on the same ledger, with the server's settings.
     pub(crate) fn command(&self) -> Command {
-        let mut command = ledger_command(self.data());
+        let mut command = ledger_command_by(&self.prefix, self.data());
         command.envs(self.settings.iter().map(|(key, value)| (variable(key), value)));
         command
     }
