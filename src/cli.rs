@@ -1,6 +1,8 @@
 //! The command line: its words, their types and their help. Reads no file,
 //! starts nothing, and knows of settings only what a flag can name.
 
+mod help;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,136 +15,9 @@ use clap_complete::Shell;
 
 use crate::config::{IoMode, Overrides, TOKEN_TTL_MAX_S, WORKERS_MAX};
 
-const EXAMPLES: &str = "\
-Examples:
-  ringledger                                    serve on 127.0.0.1:8080, SQLite in ./data
-  ringledger --listen 0.0.0.0:80 --data /srv/l  serve elsewhere
-  ringledger token --operator                   print a token that may do everything
-  ringledger verify                             audit the ledger
-  ringledger export --output ledger.jsonl       write all of it to a file
-  ringledger config show                        see every setting and where it comes from
-  ringledger doctor                             see what this host does to latency
-  ringledger man ~/.local/share/man/man1        write the manual pages
-
-Settings, later wins: built-in, the YAML file of --config, .env, the environment
-(RINGLEDGER__SECTION__KEY; DATABASE_URL is store.url), flags.
-Reports are for people; --json makes them one JSON object. NO_COLOR turns colours
-off. Exit codes: 0 clean, 1 failure, 2 usage, 78 bad configuration.";
-
-const SERVE_EXAMPLES: &str = "\
-SIGTERM and SIGINT answer what has arrived and end the service, a second one ends
-it at once; SIGHUP reads the live settings again. Under systemd it listens on the
-sockets that it is passed (LISTEN_FDS) and tells how it is (NOTIFY_SOCKET).
-
-Examples:
-  ringledger serve --listen '[::]:8080'
-  ringledger serve --workers 2 --io epoll
-  RINGLEDGER__LOG__LEVEL=debug ringledger serve
-  ringledger serve --config /etc/ringledger.yaml";
-
-const TOKEN_EXAMPLES: &str = "\
-Examples:
-  TOKEN=$(ringledger token --operator)
-  ringledger token --user alice --ttl 300
-  curl -H \"Authorization: Bearer $TOKEN\" http://127.0.0.1:8080/api/v1/users/me";
-
-const USER_ADD_EXAMPLES: &str = "\
-Examples:
-  ringledger user add alice --password-stdin < password.txt
-  pass show ledger/bob | ringledger user add bob --operator --password-stdin";
-
-const MIGRATE_EXAMPLES: &str = "\
-Lists the migrations of the store afterwards. A service applies them at its start
-as well; stop the servers of an older version first.
-
-Examples:
-  ringledger migrate --status   what is applied and what is not
-  ringledger migrate            apply what is not";
-
-const VERIFY_EXAMPLES: &str = "\
-Prints the head SEQ:HASH and exits 0 when every invariant holds; names the first
-broken one and exits 1 otherwise. Keep a head elsewhere and pass it to --expect
-later: a history that was cut off or rewritten cannot contain it.
-
-Examples:
-  ringledger verify
-  ringledger verify --json --expect \"$(cat head.txt)\"";
-
-const EXPORT_EXAMPLES: &str = "\
-Writes one JSON object a line: what the file is, users, accounts, events with
-their hashes, idempotency keys, and an end by which a cut is noticed. Balances
-are not in it: `import` derives them. The server may go on meanwhile; the file
-is of one moment. On SQLite the write-ahead log grows until it is written.
-
-The file holds password hashes and everybody's payments: guard it as a secret.
-FILE is made for its owner alone (mode 0600) and stands there only when it is
-whole. The key that signs tokens is not in it.
-
-Examples:
-  ringledger export --output ledger.jsonl
-  ringledger export | gzip | gpg --encrypt -r ops > ledger.jsonl.gz.gpg
-  ringledger export | DATABASE_URL=postgres://host/ledger ringledger import";
-
-const IMPORT_EXAMPLES: &str = "\
-Reads what `export` wrote into an empty store, of either kind: all of it, or
-nothing. Every event is checked against the hash chain, balances are derived
-again, and the outcome is audited as `verify` does before it is kept. Prints
-the head SEQ:HASH, which must be the one of the ledger that was exported.
-
-Stop the old server first: what it accepts after the export is not in the file.
-Tokens stay valid if the signing key of the data directory moves along.
-
-Examples:
-  ringledger --data ./new import --input ledger.jsonl
-  DATABASE_URL=postgres://host/ledger ringledger import < ledger.jsonl";
-
-const CONFIG_EXAMPLES: &str = "\
-Examples:
-  ringledger config show --redacted
-  ringledger config show --json | jq -r '.settings[] | select(.source != \"default\") | .key'
-  ringledger config check --config /etc/ringledger.yaml";
-
-const DOCTOR_EXAMPLES: &str = "\
-Changes nothing and needs no privilege. Each line says what is, what is wanted,
-why, how to get there, and where that stands. What a difference weighs depends
-on the profile: without one, `container` inside of a container, else `dev`.
-Exit codes: 0 ok, 1 warnings, 2 a blocker.
-
-Examples:
-  ringledger doctor
-  ringledger doctor --profile bare-metal --all
-  ringledger doctor --json | jq '.checks[] | select(.level == \"warning\")'";
-
-const HEALTH_EXAMPLES: &str = "\
-Asks a running server for /ready, or whatever --url names, and exits 0 when the
-answer is 200, else 1: the health check of a container without curl.
-
-Examples:
-  ringledger health
-  ringledger health --url http://127.0.0.1:8080/health";
-
-const OPENAPI_EXAMPLES: &str = "\
-The document that /openapi.json serves; /docs is a page of it.
-
-Examples:
-  ringledger openapi > openapi.json
-  ringledger openapi | jq -r '.paths | keys[]'";
-
-const MAN_EXAMPLES: &str = "\
-One page for each command, such as ringledger-verify.1.
-
-Examples:
-  ringledger man ~/.local/share/man/man1 && man ringledger-verify
-  sudo ringledger man /usr/local/share/man/man1";
-
-const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  ringledger completions bash > ~/.local/share/bash-completion/completions/ringledger
-  ringledger completions fish > ~/.config/fish/completions/ringledger.fish";
-
 /// A payments ledger behind HTTP whose tail latency stays flat.
 #[derive(Debug, Parser)]
-#[command(name = "ringledger", version = env!("RINGLEDGER_VERSION"), about, after_help = EXAMPLES)]
+#[command(name = "ringledger", version = env!("RINGLEDGER_VERSION"), about, after_help = help::PROGRAM)]
 struct Cli {
     #[command(flatten)]
     place: Place,
@@ -167,43 +42,43 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Run the service; also what happens without a command.
-    #[command(after_help = SERVE_EXAMPLES)]
+    #[command(after_help = help::SERVE)]
     Serve(Serve),
     /// Print a signed token, and nothing else, on stdout.
-    #[command(after_help = TOKEN_EXAMPLES)]
+    #[command(after_help = help::TOKEN)]
     Token(Token),
     /// Manage users.
     #[command(subcommand)]
     User(User),
     /// Apply the schema migrations of the store.
-    #[command(after_help = MIGRATE_EXAMPLES)]
+    #[command(after_help = help::MIGRATE)]
     Migrate(Migrate),
     /// Audit the ledger.
-    #[command(after_help = VERIFY_EXAMPLES)]
+    #[command(after_help = help::VERIFY)]
     Verify(Verify),
     /// Write the whole ledger as JSON lines.
-    #[command(after_help = EXPORT_EXAMPLES)]
+    #[command(after_help = help::EXPORT)]
     Export(Export),
     /// Read the whole ledger from JSON lines into an empty store.
-    #[command(after_help = IMPORT_EXAMPLES)]
+    #[command(after_help = help::IMPORT)]
     Import(Import),
     /// Report what this host does to latency and capacity.
-    #[command(after_help = DOCTOR_EXAMPLES)]
+    #[command(after_help = help::DOCTOR)]
     Doctor(Doctor),
     /// Ask a running server whether it is well.
-    #[command(after_help = HEALTH_EXAMPLES)]
+    #[command(after_help = help::HEALTH)]
     Health(Health),
     /// Look at the settings.
-    #[command(subcommand, after_help = CONFIG_EXAMPLES)]
+    #[command(subcommand, after_help = help::CONFIG)]
     Config(Config),
     /// Print the OpenAPI 3.1 document of the HTTP interface.
-    #[command(after_help = OPENAPI_EXAMPLES)]
+    #[command(after_help = help::OPENAPI)]
     Openapi,
     /// Write the manual pages into a directory.
-    #[command(after_help = MAN_EXAMPLES)]
+    #[command(after_help = help::MAN)]
     Man(Man),
     /// Print a completion script for a shell.
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    #[command(after_help = help::COMPLETIONS)]
     Completions(Completions),
 }
 
@@ -243,7 +118,7 @@ pub struct Token {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum User {
     /// Create a user in the configured store.
-    #[command(after_help = USER_ADD_EXAMPLES)]
+    #[command(after_help = help::USER_ADD)]
     Add(UserAdd),
 }
 
