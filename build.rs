@@ -1,5 +1,5 @@
 //! Names the commit that a release is built from: what `RINGLEDGER_COMMIT` says, as where the tree has no history, or
-//! what git does. Other builds do not ask, since each commit would have them built again.
+//! what git does. Other builds do not ask, since each commit would have them built again. Also says how binaries are linked.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +11,19 @@ fn main() {
     let named = std::env::var("RINGLEDGER_COMMIT").ok().filter(|commit| !commit.is_empty());
     let commit = named.or_else(|| if release { of_history() } else { None });
     println!("cargo::rustc-env=RINGLEDGER_COMMIT={}", commit.unwrap_or_else(|| "unknown".to_owned()));
+    if has_packed_relocations() {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
+}
+
+/// Packed relocations take 0.2 MB less. Loaders know them from glibc 2.36 on, and a binary wants a glibc that is no older
+/// than the one it was linked with.
+fn has_packed_relocations() -> bool {
+    let is_native = std::env::var_os("HOST") == std::env::var_os("TARGET");
+    let glibc = is_native.then(|| output("getconf", &["GNU_LIBC_VERSION"])).flatten();
+    let version = glibc.as_deref().and_then(|text| text.strip_prefix("glibc ")?.split_once('.'));
+    let number = |(major, minor): (&str, &str)| Some((major.parse().ok()?, minor.parse().ok()?));
+    version.and_then(number).is_some_and(|version: (u32, u32)| version >= (2, 36))
 }
 
 fn of_history() -> Option<String> {
@@ -22,7 +35,12 @@ fn of_history() -> Option<String> {
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok()?;
+    output("git", arguments)
+}
+
+/// What a program prints, unless it fails.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

@@ -13,6 +13,8 @@
 //!
 //! `unsafe` lives in this directory only: in `sys`, in `ring::ops`, in `epoll` and in the engine's probe.
 
+use crate as runtime;
+
 mod block_on;
 mod busy;
 pub mod cores;

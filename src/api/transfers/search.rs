@@ -50,7 +50,7 @@ impl From<Status> for TransferStatus {
 }
 
 /// GET `/api/v1/transfers`
-pub(in crate::api) async fn list(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
+pub(crate) async fn list(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
     let wanted: Wanted<'_> = call.query()?;
     let page = Page::<8>::parse(TRANSFERS, wanted.limit, wanted.cursor.as_deref())?;
     let search = checked(&wanted, &page)?;
