@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "the words are those of `postgres`")]
 #![allow(clippy::unused_async, reason = "the signatures are those of `postgres`")]
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use super::audit::{KeptKey, RowCounts, Source, StoredEvent};
@@ -36,16 +37,17 @@ pub struct Options {
     pub commit_timeout: Duration,
 }
 
+// With a field that nobody sees: that there is none is known here only, so no code elsewhere counts as unreachable.
 #[derive(Clone, Debug)]
-pub enum Target {}
+pub struct Target(Infallible);
 #[derive(Debug)]
 pub enum Database {}
 #[derive(Debug)]
-pub enum Writer {}
+pub struct Writer(Infallible);
 #[derive(Debug)]
 pub enum Reader {}
 #[derive(Debug)]
-pub enum Listener {}
+pub struct Listener(Infallible);
 #[derive(Debug)]
 pub enum AuditSource {}
 
@@ -55,22 +57,22 @@ impl Target {
     }
     #[must_use]
     pub const fn for_writing(self) -> Self {
-        match self {}
+        match self.0 {}
     }
     pub const fn has_several_hosts(&self) -> bool {
-        match *self {}
+        match self.0 {}
     }
 }
 
 impl Database {
     pub const fn open(options: &Options) -> Result<Self, StoreError> {
-        match options.target {}
+        match options.target.0 {}
     }
     pub const fn open_existing(options: &Options) -> Result<Self, StoreError> {
-        match options.target {}
+        match options.target.0 {}
     }
     pub const fn migration_status(options: &Options) -> Result<Vec<Status>, StoreError> {
-        match options.target {}
+        match options.target.0 {}
     }
     pub const fn writer(&self) -> Writer {
         match *self {}
@@ -100,25 +102,25 @@ impl Database {
 
 impl Writer {
     pub async fn commit(&mut self, _: &[Command], _: Clock<'_>) -> Result<Vec<Outcome>, StoreError> {
-        match *self {}
+        match self.0 {}
     }
     pub const fn last_seq(&self) -> u64 {
-        match *self {}
+        match self.0 {}
     }
     pub async fn head(&mut self) -> Result<Head, StoreError> {
-        match *self {}
+        match self.0 {}
     }
     pub async fn first_due(&mut self, _: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        match *self {}
+        match self.0 {}
     }
 }
 
 impl Listener {
     pub async fn heard(&mut self) {
-        match *self {}
+        match self.0 {}
     }
     pub const fn rest(&mut self) {
-        match *self {}
+        match self.0 {}
     }
 }
 
