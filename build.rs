@@ -1,5 +1,6 @@
-//! Names the version, the optional features and the commit that a release is built from: what `RINGLEDGER_COMMIT` says, as where the tree has no history, or
-//! what git does. Other builds do not ask, since each commit would have them built again.
+//! Names the version, the optional features and the commit that a release is built from: what `RINGLEDGER_COMMIT` says, as
+//! where the tree has no history, or what git does. Other builds do not ask, since each commit would have them built again.
+//! Also says how binaries are linked.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +19,9 @@ fn main() {
     println!("cargo::rustc-env=RINGLEDGER_FEATURES={features}");
     let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     println!("cargo::rustc-env=RINGLEDGER_VERSION={version} (commit {commit}, {shown})");
+    if has_packed_relocations() {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
 }
 
 /// The features of Cargo.toml that are on, with commas between.
@@ -26,6 +30,16 @@ fn features() -> String {
     let mut names: Vec<_> = std::env::vars().filter_map(|(variable, _)| name(variable)).collect();
     names.sort();
     names.join(",")
+}
+
+/// Packed relocations take 0.2 MB less. Loaders know them from glibc 2.36 on, and a binary wants a glibc that is no older
+/// than the one it was linked with.
+fn has_packed_relocations() -> bool {
+    let is_native = std::env::var_os("HOST") == std::env::var_os("TARGET");
+    let glibc = is_native.then(|| output("getconf", &["GNU_LIBC_VERSION"])).flatten();
+    let version = glibc.as_deref().and_then(|text| text.strip_prefix("glibc ")?.split_once('.'));
+    let number = |(major, minor): (&str, &str)| Some((major.parse().ok()?, minor.parse().ok()?));
+    version.and_then(number).is_some_and(|version: (u32, u32)| version >= (2, 36))
 }
 
 fn of_history() -> Option<String> {
@@ -37,7 +51,12 @@ fn of_history() -> Option<String> {
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok()?;
+    output("git", arguments)
+}
+
+/// What a program prints, unless it fails.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }

@@ -1,22 +1,23 @@
 //! ringledger: a payments ledger behind HTTP whose tail latency stays flat.
 //!
-//! The modules, from the top down. Each may name those below it, none above; `web`, `runtime`, `telemetry` and
-//! `config` are leaves that know nothing of the ledger. `ARCHITECTURE.md` tells the way of a request.
+//! The layers, from the top down. Each may name those below it, none above; `web`, `runtime`, `telemetry` and `config`
+//! are leaves that know nothing of the ledger. `ARCHITECTURE.md` tells the way of a request.
+//!
+//! From `server` down each layer is a crate of its own in its directory (`models` and `store` are one), so that each can be
+//! built for speed or for size (`Cargo.toml`, `profile.release.package`) and none can name one above it.
 
 pub mod cli;
 pub mod commands;
 
 pub mod app;
-pub mod server;
+pub use ringledger_server as server;
 
-pub mod api;
-pub mod services;
+pub use ringledger_api as api;
+pub use ringledger_services as services;
 
-pub mod store;
+pub use ringledger_ledger::{models, store};
 
-pub mod models;
-
-pub mod config;
-pub mod runtime;
-pub mod telemetry;
-pub mod web;
+pub use ringledger_config as config;
+pub use ringledger_runtime as runtime;
+pub use ringledger_telemetry as telemetry;
+pub use ringledger_web as web;

@@ -104,7 +104,7 @@ pub(super) async fn follow(api: &Api, call: Call<'_>) -> Result<Upgrade, AppErro
     if let Some(ticket) = ticket {
         api.services.tickets.redeem(&ticket)?;
     }
-    Ok(Upgrade { accept, talk: Rc::new(feed) })
+    Ok(Upgrade { accept, talk: Rc::new(Telling(feed)) })
 }
 
 /// The ticket of a query that is not in order otherwise: who shows one is told what is wrong with it, nobody else is.
@@ -123,14 +123,17 @@ fn caller(api: &Api, call: &Call<'_>, ticket: Option<&str>) -> Result<(Actor, Op
     }
 }
 
-impl Talk for Feed {
+/// A feed as what is said on a WebSocket.
+struct Telling(Feed);
+
+impl Talk for Telling {
     fn max_message_bytes(&self) -> usize {
         HEARD_BYTES
     }
 
     fn next(self: Rc<Self>) -> Pin<Box<dyn Future<Output = Said>>> {
         Box::pin(async move {
-            match Self::next(&self).await {
+            match self.0.next().await {
                 Told::Frames(frames) => Said::Frames(frames),
                 Told::Nothing => Said::Nothing,
                 Told::End(end) => Said::End(close(end)),

@@ -3,6 +3,13 @@
 //! One file a resource; [`routes`] is the whole table. Handlers take a call and return a [`Reply`] or an
 //! [`AppError`]: they never see a socket, a connection or the runtime.
 
+use crate as api;
+use ringledger_ledger::{models, store};
+use ringledger_runtime as runtime;
+use ringledger_services as services;
+use ringledger_telemetry as telemetry;
+use ringledger_web as web;
+
 mod accounts;
 mod auth;
 mod bench;

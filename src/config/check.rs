@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use figment2::value::Value;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel};
 use super::entry::leaves;
@@ -156,11 +156,15 @@ fn empty_path(key: &'static str, path: Option<&Path>) -> Option<Violation> {
 }
 
 fn bad_filter(filter: Option<&str>) -> Option<Violation> {
-    let error = EnvFilter::builder().parse(filter?).err()?;
+    let filter = filter?;
+    // Those would be read as part of a target, which nothing has.
+    let foreign =
+        filter.contains(['[', ' ']).then(|| "spans, fields and blanks have no place here".to_owned());
+    let found = foreign.or_else(|| filter.parse::<Targets>().err().map(|error| error.to_string()))?;
     Some(Violation {
         key: "log.filter",
-        found: error.to_string(),
-        allowed: "directives such as info,ringledger::store=debug".to_owned(),
+        found,
+        allowed: "directives such as info,ringledger_ledger=debug".to_owned(),
     })
 }
 
@@ -254,7 +258,7 @@ pub(super) fn contradictions(settings: &Settings) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::RateLimit;
+    use crate::settings::RateLimit;
 
     /// Optional numbers set, so that they show as numbers.
     fn all_set() -> Settings {
@@ -309,6 +313,19 @@ mod tests {
         settings.auth.key_file = Some("".into());
         let keys: Vec<_> = violations(&settings).iter().map(|v| v.key).collect();
         assert_eq!(keys, ["store.data_dir", "auth.key_file", "log.filter"]);
+    }
+
+    #[test]
+    fn directives_name_modules_and_levels_only() {
+        let refused = |filter| bad_filter(Some(filter)).is_some();
+        for filter in ["info", "off,ringledger::access=info", "ringledger=debug,hyper=warn"] {
+            assert!(!refused(filter), "{filter}");
+        }
+        for filter in
+            ["ringledger=loud", "a=b=c", "ringledger[commit]=debug", "[{batch=1}]=info", "info, a=warn"]
+        {
+            assert!(refused(filter), "{filter}");
+        }
     }
 
     #[test]

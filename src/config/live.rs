@@ -156,7 +156,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LogLevel;
+    use crate::LogLevel;
 
     fn change(key: &str, from: Option<&str>, to: Option<&str>) -> Change {
         Change { key: key.to_owned(), from: from.map(str::to_owned), to: to.map(str::to_owned) }

@@ -165,9 +165,9 @@ impl Default for Auth {
 pub struct Log {
     /// Least severe event that is logged. Default `info`. Reloadable.
     pub level: LogLevel,
-    /// Directive list such as `info,ringledger::store=debug`, in the syntax of
-    /// tracing-subscriber's `EnvFilter`; where set, it takes the place of
-    /// `level`. Default absent. Reloadable.
+    /// Directive list such as `info,ringledger_ledger=debug`: a level for all
+    /// else, and levels for modules, the longest name that fits counting.
+    /// Where set, it takes the place of `level`. Default absent. Reloadable.
     pub filter: Option<String>,
     /// How a line is written. Default `auto`.
     pub format: LogFormat,

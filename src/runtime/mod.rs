@@ -15,6 +15,8 @@
 //! `unsafe` lives in this directory only: in `sys`, in `ring::ops`, in `epoll`, in `inherited` and in the engine's
 //! probe.
 
+use crate as runtime;
+
 mod block_on;
 mod busy;
 pub mod cores;

@@ -4,8 +4,14 @@
 //! One error number has several causes. EPERM comes from the sysctl `kernel.io_uring_disabled`
 //! (`io_uring_setup(2)`), from a seccomp filter (`seccomp(2)`) or from a security module; ENOSYS from a kernel
 //! without `io_uring` or from a filter that plays such a kernel, as Podman's default profile does.
+//!
+//! Value 1 of the sysctl lets through who is in `kernel.io_uring_group` or has `CAP_SYS_ADMIN` in the first user
+//! namespace (Linux, `io_uring/io_uring.c`, `io_uring_allowed`). In another namespace capabilities and group ids are its
+//! own and count for nothing there.
 
 use std::fmt;
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// `CAP_SYS_ADMIN` in the masks of `proc_pid_status(5)`, as a bit (`capabilities(7)`).
@@ -20,23 +26,43 @@ pub(super) struct Evidence {
     filtered: bool,
     /// Whether value 1 of the sysctl lets this process through.
     privileged: bool,
+    /// Whether the kernel lists the call among its symbols, and not as a weak one, which stands for its absence.
+    built_in: bool,
+}
+
+/// The calling thread's `status` (`proc_pid_status(5)`).
+struct Status(String);
+
+impl Status {
+    fn field(&self, name: &str) -> Option<&str> {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim)
+    }
+
+    /// Whether `kernel.io_uring_disabled = 1` lets the thread through, in the first user namespace.
+    fn is_let_through(&self, group: Option<&str>) -> bool {
+        let capabilities = self.field("CapEff").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        let is_admin = capabilities.is_some_and(|mask| mask & CAP_SYS_ADMIN != 0);
+        // The file system's id is the one that counts, the last of four.
+        let own = self.field("Gid").and_then(|ids| ids.split_whitespace().last());
+        let further = self.field("Groups").into_iter().flat_map(str::split_whitespace);
+        is_admin || group.is_some_and(|group| own.into_iter().chain(further).any(|id| id == group))
+    }
 }
 
 impl Evidence {
     /// As found below `proc`, which is `/proc` of the host or a copy of it.
     pub(super) fn read(proc: &Path) -> Self {
-        let sysctl = std::fs::read_to_string(proc.join("sys/kernel/io_uring_disabled")).ok();
+        let line = |path| Some(fs::read_to_string(proc.join(path)).ok()?.trim().to_owned());
         // A filter is on a thread, so another one's status would not do.
-        let status = std::fs::read_to_string(proc.join("thread-self/status")).unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.map(str::trim)
-        };
-        let capabilities = field("CapEff").and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        let status = Status(fs::read_to_string(proc.join("thread-self/status")).unwrap_or_default());
+        let group = line("sys/kernel/io_uring_group");
+        let sysctl = line("sys/kernel/io_uring_disabled");
         Self {
-            sysctl: sysctl.map(|value| value.trim().to_owned()),
-            filtered: field("Seccomp") == Some("2"),
-            privileged: capabilities.is_some_and(|mask| mask & CAP_SYS_ADMIN != 0),
+            filtered: status.field("Seccomp") == Some("2"),
+            privileged: is_first_user_namespace(proc) && status.is_let_through(group.as_deref()),
+            built_in: sysctl.is_some() || lists_the_call(proc),
+            sysctl,
         }
     }
 
@@ -56,12 +82,27 @@ impl Evidence {
 
     /// The cause of ENOSYS. The sysctl is part of `io_uring`, so where it is, the kernel has both.
     pub(super) fn of_absence(self) -> Obstacle {
-        match (self.sysctl, self.filtered) {
-            (Some(_), _) => Obstacle::Filter,
-            (None, true) => Obstacle::KernelOrFilter,
-            (None, false) => Obstacle::Kernel,
+        match (self.built_in, self.filtered) {
+            (true, _) => Obstacle::Filter,
+            (false, true) => Obstacle::KernelOrFilter,
+            (false, false) => Obstacle::Kernel,
         }
     }
+}
+
+/// Whether user ids are those of the machine: nothing is mapped (`user_namespaces(7)`). Without the file there are no
+/// namespaces.
+fn is_first_user_namespace(proc: &Path) -> bool {
+    let map = fs::read_to_string(proc.join("thread-self/uid_map"));
+    map.map_or(true, |map| map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// Whether the kernel's symbols (`proc_kallsyms(5)`) have `io_uring_setup` as a call of its own (T). A kernel that is built
+/// without has a weak one (W), as for every call that it lacks. Kernels before 6.6 tell no other way.
+fn lists_the_call(proc: &Path) -> bool {
+    let Ok(symbols) = fs::File::open(proc.join("kallsyms")) else { return false };
+    let mut lines = BufReader::new(symbols).lines().map_while(Result::ok);
+    lines.any(|line| line.ends_with("_sys_io_uring_setup") && line.contains(" T "))
 }
 
 /// The cause for which `io_uring` cannot be had.
@@ -124,16 +165,21 @@ impl fmt::Display for Obstacle {
 mod tests {
     use super::*;
 
-    /// Evidence out of a copy of `/proc`.
-    fn evidence(sysctl: Option<&str>, status: &str) -> Evidence {
+    /// Evidence out of a made-up `/proc` with these files.
+    fn evidence_of(files: &[(&str, &str)]) -> Evidence {
         let proc = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(proc.path().join("sys/kernel")).unwrap();
-        std::fs::create_dir(proc.path().join("thread-self")).unwrap();
-        if let Some(value) = sysctl {
-            std::fs::write(proc.path().join("sys/kernel/io_uring_disabled"), format!("{value}\n")).unwrap();
+        for (path, content) in files {
+            let place = proc.path().join(path);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(place, format!("{content}\n")).unwrap();
         }
-        std::fs::write(proc.path().join("thread-self/status"), status).unwrap();
         Evidence::read(proc.path())
+    }
+
+    fn evidence(sysctl: Option<&str>, status: &str) -> Evidence {
+        let sysctl = sysctl.map(|value| ("sys/kernel/io_uring_disabled", value));
+        let files: Vec<_> = sysctl.into_iter().chain([("thread-self/status", status)]).collect();
+        evidence_of(&files)
     }
 
     const PLAIN: &str = "Name:\tringledger\nCapEff:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t0\n";
@@ -160,6 +206,44 @@ mod tests {
         for (value, status, obstacle) in cases {
             assert_eq!(evidence(value, status).of_refusal(), obstacle, "{value:?} {status}");
         }
+    }
+
+    #[test]
+    fn value_1_of_the_sysctl_lets_its_group_and_the_machines_administrator_through() {
+        const MEMBER: &str = "CapEff:\t0000000000000000\nGid:\t7\t7\t7\t7\nGroups:\t4 990 \nSeccomp:\t0\n";
+        let sysctl = Obstacle::Sysctl("1".to_owned());
+        let machine = "         0          0 4294967295";
+        let container = "         0     100000      65536";
+        for (group, ids, status, obstacle) in [
+            ("990", machine, MEMBER, Obstacle::SecurityModule),
+            ("7", machine, MEMBER, Obstacle::SecurityModule),
+            ("99", machine, MEMBER, sysctl.clone()),
+            ("-1", machine, MEMBER, sysctl.clone()),
+            ("-1", machine, FILTERED_ROOT, Obstacle::Filter),
+            // Root of a container without being that of the machine, and a group that only has the same number.
+            ("-1", container, FILTERED_ROOT, sysctl.clone()),
+            ("990", container, MEMBER, sysctl.clone()),
+        ] {
+            let found = evidence_of(&[
+                ("sys/kernel/io_uring_disabled", "1"),
+                ("sys/kernel/io_uring_group", group),
+                ("thread-self/uid_map", ids),
+                ("thread-self/status", status),
+            ]);
+            assert_eq!(found.of_refusal(), obstacle, "{group} {ids} {status}");
+        }
+    }
+
+    #[test]
+    fn before_6_6_the_symbols_tell_a_filter_from_a_kernel_without() {
+        let of = |letter: &str, status| {
+            let symbols =
+                format!("0 T __x64_sys_read\n0 {letter} __x64_sys_io_uring_setup\n0 T __x64_sys_write");
+            evidence_of(&[("kallsyms", &symbols), ("thread-self/status", status)]).of_absence()
+        };
+        assert_eq!(of("T", FILTERED), Obstacle::Filter);
+        assert_eq!(of("W", FILTERED), Obstacle::KernelOrFilter);
+        assert_eq!(of("W", PLAIN), Obstacle::Kernel);
     }
 
     #[test]

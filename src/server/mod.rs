@@ -3,6 +3,15 @@
 //! A worker is one pinned thread with its own listener, connections and [`crate::api::Api`]. Nothing here knows
 //! what a request means; nothing below knows that there are connections.
 
+use crate as server;
+use ringledger_api as api;
+use ringledger_config as config;
+use ringledger_ledger::models;
+use ringledger_runtime as runtime;
+use ringledger_services as services;
+use ringledger_telemetry as telemetry;
+use ringledger_web as web;
+
 mod batches;
 mod body;
 mod connection;

@@ -4,6 +4,11 @@
 //! leaves the core, the posting lane and the CPU pool. Its methods live in one file a subject. Money itself
 //! is decided by [`crate::models::posting`], not here.
 
+use crate as services;
+use ringledger_ledger::{models, store};
+use ringledger_runtime as runtime;
+use ringledger_telemetry as telemetry;
+
 pub mod accounts;
 pub mod audit;
 pub mod events;

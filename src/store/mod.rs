@@ -11,6 +11,10 @@ mod events;
 pub mod import;
 mod keys;
 pub mod migrations;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(not(feature = "postgres"))]
+#[path = "postgres_left_out.rs"]
 pub mod postgres;
 mod reader;
 pub mod sqlite;

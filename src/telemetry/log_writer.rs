@@ -168,7 +168,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Text that a test can wait for, write by write.
-    pub(in crate::telemetry) struct Written(pub(in crate::telemetry) Sender<Vec<u8>>);
+    pub(crate) struct Written(pub(crate) Sender<Vec<u8>>);
 
     impl Write for Written {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
@@ -181,7 +181,7 @@ pub(super) mod tests {
     }
 
     /// A writer whose output arrives at the receiver.
-    pub(in crate::telemetry) fn observed() -> (Arc<LogQueue>, WriterThread, Receiver<Vec<u8>>) {
+    pub(crate) fn observed() -> (Arc<LogQueue>, WriterThread, Receiver<Vec<u8>>) {
         let (sink, written) = mpsc::channel();
         let (queue, thread) = start(Written(sink), || ()).unwrap();
         (queue, thread, written)

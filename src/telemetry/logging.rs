@@ -7,10 +7,9 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::access::{AccessLines, Admission, Sampling, Style};
 use super::log_writer::{self, DroppedLines, LineWriter, LogQueue, WriterThread};
@@ -58,7 +57,7 @@ pub enum LoggingError {
 /// Writes out what is queued when it is dropped, and changes the filter while it lives.
 #[derive(Debug)]
 pub struct Logging {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
     style: Style,
     access: Arc<Admission>,
     queue: Arc<LogQueue>,
@@ -67,7 +66,7 @@ pub struct Logging {
     _exporter: Option<super::otlp::Exporter>,
 }
 
-/// Starts logging for the process. `directives` is a level or a list as `EnvFilter` reads it. Spans go to `collector` too,
+/// Starts logging for the process. `directives` is a level or a list as [`Targets`] reads it. Spans go to `collector` too,
 /// if there is one. The thread that writes calls `settle_in` first: it may give itself a priority.
 pub fn start(
     format: Format,
@@ -102,7 +101,7 @@ fn build(
     sink: impl Write + Send + 'static,
     settle_in: fn(),
 ) -> Result<(impl Subscriber + Send + Sync, Logging), LoggingError> {
-    let (filter, handle) = reload::Layer::new(parse(directives)?);
+    let (filter, handle) = reload::Layer::new(directives.parse()?);
     let (queue, writer) = log_writer::start(sink, settle_in)?;
     let lines = lines(style, LineWriter(Arc::clone(&queue)));
     #[cfg(feature = "otlp")]
@@ -133,7 +132,7 @@ type Exporting = (Vec<Box<dyn Layer<Registry> + Send + Sync>>, Option<super::otl
 #[cfg(feature = "otlp")]
 fn with_collector(
     lines: Box<dyn Layer<Registry> + Send + Sync>,
-    filter: reload::Layer<EnvFilter, Registry>,
+    filter: reload::Layer<Targets, Registry>,
     collector: Option<&Collector>,
 ) -> Result<Exporting, LoggingError> {
     let mut layers = vec![lines.with_filter(filter).boxed()];
@@ -157,14 +156,10 @@ fn lines(style: Style, writer: LineWriter) -> Box<dyn Layer<Registry> + Send + S
     }
 }
 
-fn parse(directives: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).parse(directives)
-}
-
 impl Logging {
     /// Lets other lines through from now on. Errors when the directives cannot be read; then nothing changes.
     pub fn set_filter(&self, directives: &str) -> Result<(), ParseError> {
-        let filter = parse(directives)?;
+        let filter = directives.parse::<Targets>()?;
         // The layer lives as long as the process.
         let _ = self.filter.reload(filter);
         self.access.ask();

@@ -63,7 +63,7 @@ mod exporting {
 
     /// Sends what is left when it is dropped.
     #[derive(Debug)]
-    pub(in crate::telemetry) struct Exporter(SdkTracerProvider);
+    pub(crate) struct Exporter(SdkTracerProvider);
 
     impl Drop for Exporter {
         fn drop(&mut self) {
@@ -74,7 +74,7 @@ mod exporting {
 
     /// A layer that gives the spans of this program to `collector`, whatever the log lets through. Events stay in the
     /// log: they are many, and name their requests.
-    pub(in crate::telemetry) fn layer(
+    pub(crate) fn layer(
         collector: &Collector,
     ) -> Result<(Box<dyn Layer<Registry> + Send + Sync>, Exporter), OtlpError> {
         let provider = provider(collector)?;

@@ -4,6 +4,8 @@
 //! problem documents. Must not know hyper, tokio, sockets or anything of the ledger: it could
 //! serve another application unchanged.
 
+use crate as web;
+
 pub mod asset;
 pub mod call;
 pub mod conditional;

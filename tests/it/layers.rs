@@ -17,7 +17,7 @@ const LAYERS: [&str; 7] = ["commands", "app", "server", "api", "services", "stor
 /// Each names nothing but itself.
 const LEAVES: [&str; 4] = ["web", "runtime", "telemetry", "config"];
 /// The process itself and the module map: they stand above all layers.
-const ROOTS: [&str; 2] = ["main", "lib"];
+const ROOTS: [&str; 3] = ["main", "lib", "ledger"];
 
 /// The longest that a file may be, in lines.
 const FILE_LINES: usize = 800;
@@ -112,9 +112,14 @@ impl Source<'_> {
         (!may_name(module, other)).then(|| format!("`{module}` names `{other}`"))
     }
 
-    /// The top-level module that a path leads to, by `crate::` or by enough `super::`.
+    /// The layer that a path leads to: by its crate, by `crate::` or by enough `super::`.
     fn top_level<'p>(&self, path: &'p NamedPath) -> Option<&'p str> {
         let segments = &path.segments;
+        match segments.first().and_then(|first| first.strip_prefix("ringledger_")) {
+            Some("ledger") => return segments.get(1).map(String::as_str),
+            Some(layer) => return Some(layer),
+            None => {}
+        }
         let climbs = segments.iter().take_while(|&segment| segment == "super").count();
         let place = match segments.iter().position(|segment| segment == "crate") {
             Some(root) => root + 1,
@@ -196,6 +201,7 @@ fn a_breach_is_found_where_it_stands() {
         ("cli.rs", "use crate::app;", "cli.rs:1: `cli` names `app`"),
         ("server/mod.rs", "use crate::cli::Serve;", "server/mod.rs:1: `server` names `cli`"),
         ("app.rs", "use crate::commands::run;", "app.rs:1: `app` names `commands`"),
+        ("models/mod.rs", "use ringledger_ledger::store;", "models/mod.rs:1: `models` names `store`"),
         ("util.rs", "", "util.rs: `util` has no place among the layers"),
         (
             "api/users.rs",
@@ -223,6 +229,7 @@ fn what_is_allowed_is_not_reported() {
         ("runtime/ring/ops.rs", "use crate::runtime::sys; unsafe { f() }"),
         ("models/mod.rs", "// use crate::store;\nconst S: &str = \"crate::store unsafe\";"),
         ("models/mod.rs", "const R: &str = r#\"\"crate::api\"#; fn f<'a>(c: char) -> bool { c == '\"' }"),
+        ("store/mod.rs", "use ringledger_ledger::models;"),
         ("web/host.rs", "mod tests { use super::super::page; } #![allow(unsafe_code)]"),
         ("api/mod.rs", "use http::Method; let hyperlink = 1;"),
     ];

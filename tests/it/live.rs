@@ -175,7 +175,7 @@ fn a_bad_file_changes_nothing_and_says_where(engine: &str) {
         ("rate_limit:\n  per_second: 5\n\nlog:\n  level: loud\n", ["log.level", "line 5", "loud"]),
         ("rate_limit: {per_second: 5}\nlimits:\n  body_byte: 1\n", ["limits.body_byte", "line 3", "unknown"]),
         ("rate_limit: {per_second: 5}\nlimits: {body_bytes: 1}\n", ["limits.body_bytes", "line 2", "range"]),
-        ("rate_limit: {per_second: 5}\nlog: {filter: 'a=b=c'}\n", ["log.filter", "line 2", "parsing"]),
+        ("rate_limit: {per_second: 5}\nlog: {filter: 'a=b=c'}\n", ["log.filter", "line 2", "too many '='"]),
         ("rate_limit: {per_second: 5}\nlog: [\n", ["settings.yaml", "line", ""]),
     ] {
         std::fs::write(&bench.file, text).unwrap();

@@ -22,7 +22,7 @@ struct BalanceView {
 }
 
 /// GET `/api/v1/accounts/{id}/balance`
-pub(in crate::api) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
+pub(crate) async fn read(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
     let account_id = account_id(&call)?;
     let wanted: Moment = call.query()?;
     let (balance, at) = api.services.balance(user.actor(), account_id, wanted.at).await?;

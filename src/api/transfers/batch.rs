@@ -40,7 +40,7 @@ struct BatchBody<'a> {
 }
 
 /// POST `/api/v1/transfers/batch`
-pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+pub(crate) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let asked = asked(&user, &call)?;
     let is_large = call.body.bytes().len() > RING_BODY_BYTES;
     let Parsed { atomic, orders } = if is_large {
@@ -77,12 +77,12 @@ pub(in crate::api) async fn create(api: &Api, user: AuthUser, mut call: Call<'_>
 }
 
 /// A batch whose members are what they must be.
-pub(in crate::api) struct Parsed {
+pub(crate) struct Parsed {
     atomic: bool,
     orders: Vec<Order>,
 }
 
-pub(in crate::api) fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> {
+pub(crate) fn parsed(body: &mut Body, currencies: &Currencies) -> Result<Parsed, AppError> {
     let body: BatchBody<'_> = body.json()?;
     Ok(Parsed { atomic: body.atomic.unwrap_or(false), orders: checked(body.transfers, currencies)? })
 }
@@ -97,7 +97,7 @@ fn written(batch: &BatchOutcome) -> Result<Bytes, EncodeError> {
 }
 
 /// The problem of a batch of which none was made, without its results.
-pub(in crate::api) fn refused() -> Problem {
+pub(crate) fn refused() -> Problem {
     let detail = "A transfer was refused, so none was made; see results.";
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "batch_refused", "Batch refused", detail)
 }

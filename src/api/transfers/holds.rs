@@ -14,7 +14,7 @@ use crate::web::reply::Reply;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct PostBody {
+pub(crate) struct PostBody {
     /// All that is held if absent.
     #[serde(default)]
     amount: Option<Amount>,
@@ -26,21 +26,21 @@ pub(in crate::api) struct PostBody {
 struct EmptyBody {}
 
 /// POST `/api/v1/transfers/{id}/post`
-pub(in crate::api) async fn post(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+pub(crate) async fn post(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let asked = asked(&user, &call)?;
     let body: PostBody = optional(&mut call)?;
     end(api, asked, &call, HoldDecision::Post(body.amount)).await
 }
 
 /// POST `/api/v1/transfers/{id}/void`
-pub(in crate::api) async fn void(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+pub(crate) async fn void(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let asked = asked(&user, &call)?;
     let EmptyBody {} = optional(&mut call)?;
     end(api, asked, &call, HoldDecision::Void).await
 }
 
 /// POST `/api/v1/transfers/{id}/reverse`
-pub(in crate::api) async fn reverse(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
+pub(crate) async fn reverse(api: &Api, user: AuthUser, mut call: Call<'_>) -> Answer {
     let asked = asked(&user, &call)?;
     let EmptyBody {} = optional(&mut call)?;
     let outcome = api.services.reverse(asked, transfer_id(&call)?).await?;

@@ -12,7 +12,7 @@ use crate::web::json::{JsonObject, Text};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct OrderBody<'a> {
+pub(crate) struct OrderBody<'a> {
     debit_account: AccountId,
     credit_account: AccountId,
     amount: Amount,
@@ -32,7 +32,7 @@ pub(in crate::api) struct OrderBody<'a> {
 
 /// Every flaw of an order at once, then the currency, which has a code of its own. `at` says where the order stands in
 /// the body; it is asked of an order with a flaw only, since a batch has thousands without.
-pub(in crate::api) fn checked(
+pub(crate) fn checked(
     order: OrderBody<'_>,
     currencies: &Currencies,
     at: impl FnOnce() -> Pointer,

@@ -51,14 +51,14 @@ impl From<Status> for TransferStatus {
 }
 
 /// GET `/api/v1/transfers`
-pub(in crate::api) async fn list(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
+pub(crate) async fn list(api: &Api, user: AuthUser, call: Call<'_>) -> Answer {
     let (page, search) = parsed(call.query)?;
     let found = api.services.transfers(user.actor(), &search).await?;
     page.reply_up_to::<_, TransferView<'_>>(&call, &found.transfers, found.rest.map(u64::to_be_bytes))
 }
 
 /// What the query of a request asks for.
-pub(in crate::api) fn parsed(query: &str) -> Result<(Page<8>, TransferSearch), AppError> {
+pub(crate) fn parsed(query: &str) -> Result<(Page<8>, TransferSearch), AppError> {
     let wanted: Wanted<'_> = query::decode(query)?;
     let page = Page::parse(TRANSFERS, wanted.limit, wanted.cursor.as_deref())?;
     let search = checked(&wanted, &page)?;

@@ -38,7 +38,8 @@ const SECCOMP: Check = Check {
     name: "seccomp",
     wanted: "no filter, or one that lets the three io_uring calls through",
     why: "the default profiles of container engines refuse io_uring since 2023",
-    how: "docker run --security-opt seccomp=tuning/seccomp/ringledger.json; on Kubernetes a localhostProfile",
+    how: "docker run --security-opt seccomp=tuning/seccomp/ringledger.json; on Kubernetes a localhostProfile \
+          of tuning/seccomp/ringledger-oci.json",
     source: "seccomp(2); tuning/README.md",
     weight: Weight::Server,
 };
@@ -130,12 +131,14 @@ fn seccomp(host: &Host, report: &RingReport) -> Finding {
     match host.status("Seccomp").as_deref() {
         Some("0") => SECCOMP.found("no filter", true),
         Some("2") => {
-            let refuses = matches!(
-                &report.setup,
-                Err(EngineError::Forbidden(Obstacle::Filter) | EngineError::Missing(Obstacle::Filter))
-            );
-            let effect = if refuses { "refuses io_uring" } else { "not seen to refuse io_uring" };
-            SECCOMP.found(format!("filters: {}; {effect}", filters()), !refuses)
+            let (effect, fine) = match &report.setup {
+                Err(EngineError::Forbidden(Obstacle::Filter) | EngineError::Missing(Obstacle::Filter)) => {
+                    ("refuses io_uring", false)
+                }
+                Err(EngineError::Missing(Obstacle::KernelOrFilter)) => ("may be what hides io_uring", false),
+                _ => ("not seen to refuse io_uring", true),
+            };
+            SECCOMP.found(format!("filters: {}; {effect}", filters()), fine)
         }
         Some(other) => SECCOMP.unknown(format!("mode {other}")),
         None => SECCOMP.unknown("not told"),

@@ -29,7 +29,7 @@ thread_local! {
 
 /// Operations of this thread's ring whose buffer has not come back yet: submitted and not
 /// completed, or completed and not looked at.
-pub(in crate::runtime) fn in_flight() -> usize {
+pub(crate) fn in_flight() -> usize {
     IN_FLIGHT.get()
 }
 

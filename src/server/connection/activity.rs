@@ -249,7 +249,7 @@ impl Activity {
 
 /// Kept with a reply for as long as it holds what others wait for.
 #[derive(Debug)]
-pub(in crate::server) struct Untaken {
+pub(crate) struct Untaken {
     _held: Arc<()>,
 }
 
@@ -260,7 +260,7 @@ impl Drop for Activity {
 }
 
 /// A request under way, until its reply is made.
-pub(in crate::server) struct UnderWay(Rc<Activity>);
+pub(crate) struct UnderWay(Rc<Activity>);
 
 impl UnderWay {
     pub(super) fn new(activity: Rc<Activity>) -> Self {
@@ -272,25 +272,25 @@ impl UnderWay {
 
     /// When its head was complete. The next head of a pipeline is parsed as soon as the reply before is made, so that
     /// time stands for it: a look at the clock saved (`benches/request.rs`, `pipelined`).
-    pub(in crate::server) fn begin(&self) -> std::time::Instant {
+    pub(crate) fn begin(&self) -> std::time::Instant {
         if self.0.answered.get() { self.0.rests_since.get().into_std() } else { std::time::Instant::now() }
     }
 
     /// The request is slow, which is told when its reply has left.
-    pub(in crate::server) fn is_slow(&self, request: Slow) {
+    pub(crate) fn is_slow(&self, request: Slow) {
         let mut slow = self.0.slow.take();
         slow.push(request);
         self.0.slow.set(slow);
     }
 
     /// The connection becomes a WebSocket once this reply is sent.
-    pub(in crate::server) fn becomes(&self, talk: Rc<dyn Talk>) {
+    pub(crate) fn becomes(&self, talk: Rc<dyn Talk>) {
         self.0.talk.set(Some(talk));
     }
 
     /// The reply must have been taken by `due`: the connection ends then, if what is returned is still there. A
     /// connection holds as many as its pipeline has replies.
-    pub(in crate::server) fn is_taken_by(&self, due: Instant) -> Untaken {
+    pub(crate) fn is_taken_by(&self, due: Instant) -> Untaken {
         let held = Arc::new(());
         let mut untaken = self.0.untaken.take();
         untaken.push((due, Arc::downgrade(&held)));
@@ -299,7 +299,7 @@ impl UnderWay {
     }
 
     /// The reply was made at `now`. A request that is dropped instead takes its connection with it.
-    pub(in crate::server) fn end(self, now: std::time::Instant) {
+    pub(crate) fn end(self, now: std::time::Instant) {
         self.0.answered.set(true);
         self.0.rests_since.set(Instant::from_std(now));
     }
@@ -314,11 +314,11 @@ impl Drop for UnderWay {
 #[cfg(test)]
 impl UnderWay {
     /// On a connection of its own.
-    pub(in crate::server) fn alone() -> Self {
+    pub(crate) fn alone() -> Self {
         Self::new(Rc::new(Activity::new()))
     }
 
-    pub(in crate::server) fn is_overdue(&self) -> bool {
+    pub(crate) fn is_overdue(&self) -> bool {
         self.0.is_overdue(Instant::now())
     }
 }

@@ -56,19 +56,19 @@ pub(super) async fn converse<S: Stream>(watched: &mut Watched<S>, talk: Rc<dyn T
 
 /// The WebSockets of a worker.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Sockets {
+pub(crate) struct Sockets {
     count: Cell<usize>,
     opened: Notify,
 }
 
 impl Sockets {
     /// How many connections are WebSockets.
-    pub(in crate::server) const fn count(&self) -> usize {
+    pub(crate) const fn count(&self) -> usize {
         self.count.get()
     }
 
     /// Returns when one more was opened since the last time.
-    pub(in crate::server) async fn opened(&self) {
+    pub(crate) async fn opened(&self) {
         self.opened.notified().await;
     }
 

@@ -29,7 +29,7 @@ pub struct Line<'a> {
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::telemetry) enum Style {
+pub(crate) enum Style {
     /// One JSON object.
     Json,
     /// For people.

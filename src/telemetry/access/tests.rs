@@ -2,8 +2,9 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use super::super::log_writer::tests::observed;
 use super::super::log_writer::{LineWriter, WriterThread};
@@ -174,7 +175,7 @@ fn the_filter_holds_for_access_lines() {
         ("info,ringledger=warn", false),
     ] {
         let ours = lines(JSON, Sampling::All);
-        let filter = EnvFilter::builder().parse(directives).unwrap();
+        let filter: Targets = directives.parse().unwrap();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(filter), || {
             ours.0.admission.ask();
             ours.0.record(&line());

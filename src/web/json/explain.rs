@@ -130,7 +130,7 @@ const INVALID_LENGTH: &str = "invalid length ";
 ///
 /// The text that a client sent stands between serde's own words, so the last occurrence of a
 /// separator is the one that serde wrote. A message of another shape is a rule's own words.
-pub(in crate::web) fn plain_message(message: &str) -> (Option<&str>, Cow<'static, str>) {
+pub(crate) fn plain_message(message: &str) -> (Option<&str>, Cow<'static, str>) {
     if let Some(rest) = message.strip_prefix(MISSING_FIELD) {
         return (rest.strip_suffix('`'), "is required".into());
     }

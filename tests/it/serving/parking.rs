@@ -29,7 +29,7 @@ on_both_engines!(
 /// A server of one worker that tells when connections are parked.
 fn server_with(engine: &str, deadline: &str) -> Server {
     let deadline_ms = DEADLINE.as_millis().to_string();
-    let settings = [(deadline, &*deadline_ms), ("log.filter", "info,ringledger::server::parking=debug")];
+    let settings = [(deadline, &*deadline_ms), ("log.filter", "info,ringledger_server::parking=debug")];
     Server::start_set(&["--io", engine, "--workers", "1"], &settings)
 }
 
