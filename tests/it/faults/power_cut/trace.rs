@@ -19,6 +19,9 @@ pub(crate) const CALLS: &str = "openat,write,pwrite64,writev,pwritev,pwritev2,fs
 /// Files that mean nothing after a power cut: SQLite makes its index of the log anew, and a lock is no content.
 const IGNORED: [&str; 2] = ["ledger.db-shm", "ledger.lock"];
 
+/// Where the line about the end of the process is looked for: more than the ends of all its threads take.
+const TAIL_BYTES: u64 = 4_096;
+
 /// The start of a reply's head field that names what was made.
 const LOCATION: &str = "location: /api/v1/transfers/";
 
@@ -63,9 +66,9 @@ struct Line<'a> {
 pub(super) fn read(trace: &Path, directory: &Path, within: Duration) -> Vec<Event> {
     wait_until(within, || {
         let (first, last) = ends_of(trace);
-        // The process itself is the first to be named; the line about its end is the last.
+        // The process itself is the first to be named. The line about its end may be followed by such of its threads.
         let process = first.split(' ').next().unwrap_or_default();
-        let is_whole = last.starts_with(&format!("{process} +++ "));
+        let is_whole = last.lines().any(|line| is_end_of(process, line));
         if is_whole { Ok(()) } else { Err(last) }
     });
     let text = fs::read_to_string(trace).unwrap();
@@ -74,17 +77,20 @@ pub(super) fn read(trace: &Path, directory: &Path, within: Duration) -> Vec<Even
     reader.events
 }
 
-/// The first bytes of a file, and its last line.
+fn is_end_of(process: &str, line: &str) -> bool {
+    line.split_once(' ').is_some_and(|(id, rest)| id == process && rest.trim_start().starts_with("+++ "))
+}
+
+/// The first bytes of a file, and its last lines.
 fn ends_of(path: &Path) -> (String, String) {
     let mut file = File::open(path).unwrap();
     let mut first = [0; 64];
     let count = file.read(&mut first).unwrap();
-    let start = file.metadata().unwrap().len().saturating_sub(256);
+    let start = file.metadata().unwrap().len().saturating_sub(TAIL_BYTES);
     let mut rest = Vec::new();
     file.seek(SeekFrom::Start(start)).unwrap();
     file.read_to_end(&mut rest).unwrap();
-    let text = String::from_utf8_lossy(&rest).trim_end().to_owned();
-    let last = text.rsplit('\n').next().unwrap_or_default().to_owned();
+    let last = String::from_utf8_lossy(&rest).into_owned();
     (String::from_utf8_lossy(&first[..count]).into_owned(), last)
 }
 
