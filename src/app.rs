@@ -332,7 +332,7 @@ impl Server {
         let recent = RecentProblems::for_cores(seats.len());
         let parts = seats.into_iter().zip(counted).zip(statements).zip(recent);
         for (index, (((seat, (metrics, commits)), statements), recent)) in parts.enumerate() {
-            let Seat { core, listener, purpose } = seat;
+            let Seat { core, listener, share, purpose } = seat;
             let (name, busy_poll) = match purpose {
                 Purpose::Public => (format!("worker-{index}"), busy_poll(settings)),
                 Purpose::Admin => ("admin".to_owned(), BusyPoll::Off),
@@ -346,6 +346,7 @@ impl Server {
                 engine,
                 busy_poll,
                 listener,
+                share,
                 limits: settings.limits.clone(),
                 access: logging.access_lines(index, sampling(settings.log.access)),
                 metrics,

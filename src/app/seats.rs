@@ -8,6 +8,7 @@ use super::{AppFailure, failed};
 use crate::config::Settings;
 use crate::runtime::cores::CoreId;
 use crate::runtime::{self, ListenOptions, ListenSocket};
+use crate::server::Share;
 
 /// What a worker is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(super) enum Purpose {
 pub(super) struct Seat {
     pub(super) core: Option<CoreId>,
     pub(super) listener: ListenSocket,
+    pub(super) share: Option<Share>,
     pub(super) purpose: Purpose,
 }
 
@@ -89,17 +91,25 @@ pub(super) fn take(
     } else {
         deal(inherited, cores.len())?
     };
-    let seat = |(&core, listener)| Seat { core, listener, purpose: Purpose::Public };
-    let mut all: Vec<_> = cores.iter().zip(listeners).map(seat).collect();
+    let mut all: Vec<_> = cores.iter().zip(listeners).map(|(&core, listener)| seat(core, listener)).collect();
+    if inherited.len() == 1 {
+        let shares = Share::of_each(all.len());
+        all.iter_mut().zip(shares).for_each(|(seat, share)| seat.share = Some(share));
+    }
     let unused = (!inherited.is_empty()).then_some(wanted);
     let mut addresses = Addresses { public, admin: None, unused };
     if let Some(wanted) = settings.admin.listen {
         let (address, listeners) = bind(settings, wanted, 1)?;
-        let seat = |listener| Seat { core: None, listener, purpose: Purpose::Admin };
+        let seat = |listener| Seat { purpose: Purpose::Admin, ..seat(None, listener) };
         all.extend(listeners.into_iter().map(seat));
         addresses.admin = Some(address);
     }
     Ok(Seats { all, addresses })
+}
+
+/// A place for callers, with a socket that no other place has.
+const fn seat(core: Option<CoreId>, listener: ListenSocket) -> Seat {
+    Seat { core, listener, share: None, purpose: Purpose::Public }
 }
 
 /// Inherited sockets for so many workers, and their addresses.
@@ -114,9 +124,15 @@ fn deal(
             inherited.len()
         )));
     }
-    let addresses = inherited.iter().map(ListenSocket::local_addr).collect::<Result<_, _>>();
+    let mut addresses = Vec::new();
+    for socket in inherited {
+        let address = socket.local_addr().map_err(failed)?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
     let workers = NonZeroUsize::new(workers).unwrap_or(NonZeroUsize::MIN);
-    Ok((addresses.map_err(failed)?, runtime::deal(inherited, workers).map_err(failed)?))
+    Ok((addresses, runtime::deal(inherited, workers).map_err(failed)?))
 }
 
 fn bind(

@@ -22,6 +22,7 @@ mod live;
 mod liveness;
 mod parking;
 mod request;
+mod shares;
 mod slow;
 mod worker;
 
@@ -29,4 +30,5 @@ pub use connection::serve;
 pub use live::LiveSettings;
 pub use liveness::{LivenessProbe, LivenessReplies, liveness};
 pub use request::{Exchanges, ReplyBody};
+pub use shares::Share;
 pub use worker::{Stage, Worker, WorkerError, chores};

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::connection;
 use super::live::LiveSettings;
 use super::liveness::LivenessReplies;
 use super::request::Exchanges;
+use super::shares::Share;
 use crate::api::Api;
 use crate::config::Limits;
 use crate::runtime::cores::{self, CoreId};
@@ -59,6 +60,8 @@ pub struct Worker {
     pub busy_poll: BusyPoll,
     /// Where it accepts, alone or with other workers.
     pub listener: ListenSocket,
+    /// Its share of a socket from which others accept too.
+    pub share: Option<Share>,
     /// Bounds and deadlines.
     pub limits: Limits,
     /// Where it writes its access lines.
@@ -134,16 +137,23 @@ impl Worker {
         exchanges.adopt(&live.borrow_and_update());
         let mut stage = self.stage;
         let mut connections = Connections::new(Rc::clone(&exchanges));
+        let mut pause = None;
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
         chores.spawn_local(self.liveness.answer());
         loop {
             tokio::select! {
-                accepted = accept(&mut listener, self.accept_back_off) => {
+                accepted = accept(&mut listener, pause, self.accept_back_off) => {
                     if let Some(stream) = accepted {
                         connections.admit(stream);
                     }
+                    pause = connections.tell(self.share.as_ref());
                 }
-                Some(ended) = connections.tasks.join_next() => report(ended),
+                Some(ended) = connections.tasks.join_next() => {
+                    report(ended);
+                    if connections.tell(self.share.as_ref()).is_none() {
+                        pause = None;
+                    }
+                }
                 Ok(()) = live.changed() => exchanges.adopt(&live.borrow_and_update()),
                 _ = stage.changed() => {
                     let now = *stage.borrow_and_update();
@@ -225,6 +235,13 @@ impl Connections {
         self.tasks.spawn_local(connection::serve(stream, exchanges, closing));
     }
 
+    /// Tells how many there are to those who share the socket; until when to accept none.
+    fn tell(&self, share: Option<&Share>) -> Option<Instant> {
+        let share = share?;
+        share.is_now(self.tasks.len());
+        share.pause()
+    }
+
     /// Lets every connection end, and ends those that have not by the deadline. WebSockets end once nobody on any core
     /// can have something committed that they would miss.
     async fn drain(
@@ -287,9 +304,16 @@ fn report(ended: Result<(), JoinError>) {
     }
 }
 
-/// The next connection. Rests after an error that would come again at once; others concern one connection that
+/// The next connection, not before `pause` is over. Rests after an error that would come again at once; others concern one connection that
 /// has gone.
-async fn accept<L: Listener>(listener: &mut L, back_off: Duration) -> Option<L::Stream> {
+async fn accept<L: Listener>(
+    listener: &mut L,
+    pause: Option<Instant>,
+    back_off: Duration,
+) -> Option<L::Stream> {
+    if let Some(over) = pause {
+        sleep_until(over).await;
+    }
     let error = match listener.accept().await {
         Ok(stream) => return Some(stream),
         Err(error) => error,

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::support::books::{Books, FUNDS, Order};
 use crate::support::raw::{Connection, Request};
 use crate::support::{
@@ -31,6 +33,9 @@ const THINK: Duration = Duration::from_millis(20);
 /// Replies to each client, on average, between two restarts.
 const CALLS: usize = 20;
 
+/// Connections that come at once.
+const BURST: usize = 64;
+
 /// How long a server may take to end, or to do anything else that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Exit code of a bad configuration.
@@ -40,6 +45,8 @@ on_both_engines!(
     no_request_is_lost_by_restarts_under_load,
     who_connects_between_two_servers_is_served_by_the_next,
     each_of_two_sockets_is_served,
+    two_sockets_of_one_address_spread_connections,
+    a_burst_is_shared_by_all_who_accept_from_one_socket,
     a_socket_stands_in_for_the_setting,
     a_server_waits_for_the_last_one_to_end,
 );
@@ -200,6 +207,52 @@ fn each_of_two_sockets_is_served(engine: &str) {
             let mut client = Connection::open(socket.local_addr().unwrap());
             assert_eq!(client.call(Request::get("/health").bytes()).status, 200);
         }
+    }
+}
+
+/// A socket for each worker, between which the kernel chooses (`SO_REUSEPORT`).
+fn two_sockets_of_one_address_spread_connections(engine: &str) {
+    let share = |address: SocketAddr| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&address.into()).unwrap();
+        socket.listen(128).unwrap();
+        TcpListener::from(socket)
+    };
+    let first = share("127.0.0.1:0".parse().unwrap());
+    let address = first.local_addr().unwrap();
+    let second = share(address);
+    let arguments = ["--io", engine, "--workers", "2"];
+    let server = Server::start_activated(new_data(), &[&first, &second], &arguments, &[]);
+    let line = server.start_lines().last().unwrap();
+    assert!(line.contains(&format!("listening on http://{address}, a socket")), "{line}");
+    let clients: Vec<_> = (0..BURST).map(|_| Connection::open(address)).collect();
+    // By chance a core gets fewer than 8 of 64 once in 10^9 times.
+    assert_shared(clients, 8);
+}
+
+/// All clients of before come at once when a server starts again.
+fn a_burst_is_shared_by_all_who_accept_from_one_socket(engine: &str) {
+    let socket = listener();
+    let address = socket.local_addr().unwrap();
+    let clients: Vec<_> = (0..BURST).map(|_| Connection::open(address)).collect();
+    let arguments = ["--io", engine, "--workers", "2"];
+    let _server = Server::start_activated(new_data(), &[&socket], &arguments, &[]);
+    assert_shared(clients, 8);
+}
+
+/// Checks that each of two cores has so many of these connections at least.
+#[track_caller]
+fn assert_shared(mut clients: Vec<Connection>, least: usize) {
+    for client in &mut clients {
+        assert_eq!(client.call(Request::get("/health").bytes()).status, 200);
+    }
+    let scrape = clients[0].call(Request::get("/metrics").bytes());
+    let text = String::from_utf8(scrape.body).unwrap();
+    for core in ["0", "1"] {
+        let series = format!("connections{{core=\"{core}\"}} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&series)).unwrap();
+        assert!(count.parse::<usize>().unwrap() >= least, "core {core} has {count}");
     }
 }
 
