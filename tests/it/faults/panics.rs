@@ -180,6 +180,7 @@ fn a_worker_that_panics_ends_and_says_so(engine: &str) {
         engine: runtime::choose(mode).unwrap().engine,
         busy_poll: BusyPoll::Off,
         listener: listener.into(),
+        share: None,
         limits: settings.limits,
         access: subject::log().access_lines(0, Sampling::All),
         metrics: tallies.remove(0),
