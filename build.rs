@@ -28,15 +28,19 @@ fn main() {
     }
 }
 
-/// Whether rustc brings the linker of this target, which is LLD: so on x86-64 from Rust 1.90 on.
+/// Whether rustc brings the linker of this target, which is LLD: so on x86-64 from Rust 1.90 on, unless another is asked for.
 fn links_by_lld() -> bool {
-    std::env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-linux-gnu")
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let is_named = std::env::var_os("RUSTC_LINKER").is_some()
+        || ["linker", "-fuse-ld"].iter().any(|flag| flags.contains(flag));
+    !is_named && std::env::var("TARGET").is_ok_and(|target| target == "x86_64-unknown-linux-gnu")
 }
 
 /// The features of Cargo.toml that are on, with commas between.
 fn features() -> String {
     let name = |variable: String| Some(variable.strip_prefix("CARGO_FEATURE_")?.to_lowercase());
     let mut names: Vec<_> = std::env::vars().filter_map(|(variable, _)| name(variable)).collect();
+    names.retain(|name| name != "default");
     names.sort();
     names.join(",")
 }

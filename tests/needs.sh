@@ -5,6 +5,7 @@
 # program | Debian packages | what for
 needs=(
     'cc|gcc libc6-dev|SQLite is C and is compiled in'
+    'c++|g++|the fuzzer is C++'
     'kill|procps|the tests signal the server (a program of that name, not the one of the shell)'
     'curl|curl|the quickstart is tried as it is printed'
     'strace|strace|system calls are recorded, delayed and failed, as a disk would'

@@ -63,7 +63,8 @@ impl Watchdog {
     /// Tells the service manager twice within each `WATCHDOG_USEC` that all of them turn. While one does not, nothing is
     /// told, so that a server that is stuck is ended and started again. A lane whose store is away does turn.
     pub(super) async fn run(self) -> Infallible {
-        let Some(limit) = sd_notify::watchdog_enabled() else { std::future::pending().await };
+        let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
+        let Some(limit) = limit else { std::future::pending().await };
         let every = limit / 2;
         loop {
             sleep(every).await;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use figment2::value::Value;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::choices::{AccessLog, BusyPoll, IoMode, LogFormat, LogLevel};
 use super::entry::leaves;
@@ -160,7 +160,17 @@ fn bad_filter(filter: Option<&str>) -> Option<Violation> {
     // Those would be read as part of a target, which nothing has.
     let foreign =
         filter.contains(['[', ' ']).then(|| "spans, fields and blanks have no place here".to_owned());
-    let found = foreign.or_else(|| filter.parse::<Targets>().err().map(|error| error.to_string()))?;
+    // A level with a slip would be a target at every level, and all others would be off.
+    let lone = || {
+        let is_no_level =
+            |word: &&str| !word.is_empty() && !word.contains('=') && word.parse::<LevelFilter>().is_err();
+        filter
+            .split(',')
+            .find(is_no_level)
+            .map(|word| format!("{word:?} is no level; a module has one: {word}=debug"))
+    };
+    let found =
+        foreign.or_else(lone).or_else(|| filter.parse::<Targets>().err().map(|error| error.to_string()))?;
     Some(Violation {
         key: "log.filter",
         found,
@@ -321,9 +331,15 @@ mod tests {
         for filter in ["info", "off,ringledger::access=info", "ringledger=debug,hyper=warn"] {
             assert!(!refused(filter), "{filter}");
         }
-        for filter in
-            ["ringledger=loud", "a=b=c", "ringledger[commit]=debug", "[{batch=1}]=info", "info, a=warn"]
-        {
+        for filter in [
+            "ringledger=loud",
+            "a=b=c",
+            "ringledger[commit]=debug",
+            "[{batch=1}]=info",
+            "info, a=warn",
+            "inof",
+            "info,hyper",
+        ] {
             assert!(refused(filter), "{filter}");
         }
     }

@@ -154,6 +154,12 @@ impl Worker {
                         pause = None;
                     }
                 }
+                Some(Err(ended)) = chores.join_next() => {
+                    // Feeds or parked connections would be dead, and nobody would see it.
+                    if ended.is_panic() {
+                        std::panic::resume_unwind(ended.into_panic());
+                    }
+                }
                 Ok(()) = live.changed() => exchanges.adopt(&live.borrow_and_update()),
                 _ = stage.changed() => {
                     let now = *stage.borrow_and_update();

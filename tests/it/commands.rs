@@ -80,7 +80,7 @@ fn help_version_and_completions_are_results() {
         assert!(own.contains("Examples:") || own.contains("Commands:"), "{own}");
     }
     let version = run(data.path(), &["--version"]).ok();
-    let features = if cfg!(feature = "otlp") { "features otlp" } else { "no optional features" };
+    let features = if cfg!(feature = "otlp") { "features otlp,postgres" } else { "features postgres" };
     assert_eq!(version, format!("ringledger {} (commit unknown, {features})\n", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish"] {
         assert!(run(data.path(), &["completions", shell]).ok().contains("ringledger"), "{shell}");

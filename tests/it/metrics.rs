@@ -154,7 +154,8 @@ fn the_process_is_measured(engine: &str) {
     assert_eq!(scrape.sum("process_open_fds", &[]), server.process().open_files() as u64);
     let (said, seen) = (scrape.sum("process_resident_memory_bytes", &[]), server.process().resident_bytes());
     assert!(said.abs_diff(seen) < seen / 4, "{said} and {seen} bytes");
-    let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", "unknown"), ("features", "")];
+    let features = if cfg!(feature = "otlp") { "otlp,postgres" } else { "postgres" };
+    let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", "unknown"), ("features", features)];
     assert_eq!(scrape.samples("build_info", &build), [1]);
     assert_eq!(scrape.sum("process_max_fds", &[]), server.process().file_limits().0);
 }

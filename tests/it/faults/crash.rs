@@ -9,8 +9,9 @@ use campaign::{Options, Plan, Report, Store, run};
 /// From a kill of the server on SQLite to the first answer of the one after it: the median, since a busy machine may
 /// hold up some.
 const SERVER_BACK_WITHIN: Duration = Duration::from_secs(1);
-/// The same on Postgres, after any kill: the database recovers, and so does the lane's connection.
-const BACK_WITHIN: Duration = Duration::from_secs(7);
+/// The same on Postgres, after any kill, at the longest: the database recovers, which takes it 5 s and on a busy machine
+/// more, and so does the lane's connection.
+const BACK_WITHIN: Duration = Duration::from_secs(20);
 
 #[test]
 fn kills_of_the_server_lose_nothing_and_repeat_nothing() {
@@ -27,7 +28,9 @@ fn kills_of_server_and_postgres_lose_nothing_and_repeat_nothing() {
 }
 
 fn campaign(store: Store, plan: Plan) -> Report {
-    let report = run(&options(store), plan, |_| ()).unwrap();
+    let options = options(store);
+    eprintln!("seed {}", options.seed);
+    let report = run(&options, plan, |_| ()).unwrap();
     eprintln!("{report}");
     assert_eq!(report.server_kills, plan.server_kills as u64);
     assert_eq!(report.postgres_kills, plan.postgres_kills as u64);
