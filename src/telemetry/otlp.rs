@@ -51,7 +51,7 @@ mod exporting {
     use tracing_subscriber::{Layer, Registry};
 
     use super::{Collector, OtlpError};
-    use crate::telemetry::request_id;
+    use crate::request_id;
 
     /// How long the collector may take for one request of ours.
     const EXPORT: Duration = Duration::from_secs(5);
