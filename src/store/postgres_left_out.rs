@@ -4,8 +4,12 @@
 #![allow(missing_docs, reason = "the words are those of `postgres`")]
 #![allow(clippy::unused_async, reason = "the signatures are those of `postgres`")]
 
+#[path = "postgres/options.rs"]
+mod options;
+
 use std::convert::Infallible;
-use std::time::Duration;
+
+pub use options::{Carrier, Options};
 
 use super::audit::{KeptKey, RowCounts, Source, StoredEvent};
 use super::migrations::Status;
@@ -18,24 +22,6 @@ use crate::models::{Account, AccountId, Event, Head, Money, Timestamp, Transfer,
 #[derive(Debug, thiserror::Error)]
 #[error("this ringledger was built without Postgres (cargo feature `postgres`)")]
 pub struct BadTarget;
-
-#[derive(Clone, Copy, Debug)]
-pub enum Carrier {
-    Tokio,
-    Ring,
-}
-
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub target: Target,
-    pub replica: Option<Target>,
-    pub carrier: Carrier,
-    pub connections_per_core: usize,
-    pub connect_timeout: Duration,
-    pub acquire_timeout: Duration,
-    pub statement_timeout: Duration,
-    pub commit_timeout: Duration,
-}
 
 // With a field that nobody sees: that there is none is known here only, so no code elsewhere counts as unreachable.
 #[derive(Clone, Debug)]

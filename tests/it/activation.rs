@@ -17,7 +17,8 @@ use socket2::{Domain, Socket, Type};
 use crate::support::books::{Books, FUNDS, Order};
 use crate::support::raw::{Connection, Request};
 use crate::support::{
-    Server, SetsAtEnd, activated_command, ledger_command, new_data, on_both_engines, wait_until,
+    BAD_CONFIGURATION, Server, SetsAtEnd, activated_command, ledger_command, new_data, on_both_engines,
+    wait_until,
 };
 
 /// Restarts under load on each engine.
@@ -38,8 +39,6 @@ const BURST: usize = 64;
 
 /// How long a server may take to end, or to do anything else that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Exit code of a bad configuration.
-const CONFIGURATION: i32 = 78;
 
 on_both_engines!(
     no_request_is_lost_by_restarts_under_load,
@@ -300,7 +299,7 @@ fn refusal(sockets: &[BorrowedFd<'_>], arguments: &[&str]) -> String {
     let mut server = Running(command.spawn().unwrap());
     wait_until(PATIENCE, || match server.0.try_wait().unwrap() {
         Some(status) => {
-            assert_eq!(status.code(), Some(CONFIGURATION));
+            assert_eq!(status.code(), Some(BAD_CONFIGURATION));
             Ok(())
         }
         None => Err("it runs".to_owned()),

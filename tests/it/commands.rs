@@ -3,13 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Api, PASSWORD, Ran, Server, World, add_user, ledger_command, new_data, run, run_command,
+    Api, BAD_CONFIGURATION, PASSWORD, Ran, Server, World, add_user, ledger_command, new_data, run,
+    run_command,
 };
 
 /// Exit code of a command line that cannot be understood.
 const USAGE: i32 = 2;
-/// Exit code of settings that are not valid.
-const BAD_CONFIGURATION: i32 = 78;
 
 /// Runs `user add` with this text on stdin.
 fn add_with(server: &Server, arguments: &[&str], stdin: &str) -> Ran {

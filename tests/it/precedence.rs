@@ -2,10 +2,10 @@
 //! request has the flaws of those below it, too. That of a post, a void and a batch stands with their other tests.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
-    Api, FUNDS, Request, Store, World, act, assert_replays, euros, on_both_stores, path_of,
+    Api, FUNDS, Request, Store, World, act, assert_replays, euros, on_both_stores, path_of, with,
 };
 
 const ACCOUNTS: &str = "/api/v1/accounts";
@@ -23,11 +23,6 @@ on_both_stores!(
     of_lists,
     of_a_feed,
 );
-
-fn with(mut body: Value, member: &str, value: Value) -> Value {
-    body[member] = value;
-    body
-}
 
 async fn of_a_transfer(store: Store) {
     let world = World::of(store).await;

@@ -8,12 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::support::{Api, Ran, Server, ledger_command, new_data, run, run_command};
+use crate::support::{Api, BAD_CONFIGURATION, Ran, Server, ledger_command, new_data, run, run_command};
 
 /// How long a server may take to say what it says. Far more than it needs, for busy machines.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// Exit code of bad configuration (`EX_CONFIG` of sysexits.h).
-const BAD_CONFIGURATION: i32 = 78;
 
 fn write(data: &Path, name: &str, text: &str) -> String {
     let path = data.join(name);

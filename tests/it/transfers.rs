@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    FUNDS, LAST_SEQ, Store, World, assert_members, assert_uuid_v7, euros, on_both_stores, time_of, whole_list,
+    FUNDS, LAST_SEQ, Store, World, assert_members, assert_uuid_v7, euros, on_both_stores, time_of,
+    whole_list, with,
 };
 
 /// The largest sum that JSON readers keep exactly.
@@ -23,12 +24,6 @@ on_both_stores!(
     balances_stay_within_what_json_can_count,
     seq_has_no_gaps_under_a_crowd,
 );
-
-/// `body` with `member` set to `value`.
-fn with(mut body: Value, member: &str, value: Value) -> Value {
-    body[member] = value;
-    body
-}
 
 async fn a_transfer_moves_money_once_and_for_all(store: Store) {
     let world = World::of(store).await;

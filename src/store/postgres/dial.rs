@@ -32,17 +32,9 @@ pub use self::error::DialError;
 use self::error::{Attempt, Failure};
 pub(super) use self::place::Place;
 use self::place::{connect, resolve};
+use super::Carrier;
 use super::target::{Host, SessionAttrs, Target};
 use super::tls::StartTls;
-
-/// What carries the sockets of connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carrier {
-    /// tokio's own sockets; the connection's task may run on any thread.
-    Tokio,
-    /// The ring of the current thread, which must be one of [`block_on`](crate::runtime::block_on) on a ring.
-    Ring,
-}
 
 /// A connection and where it leads.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod convert;
 mod dial;
 mod import;
 mod listen;
+mod options;
 mod pool;
 mod reader;
 pub mod rows;
@@ -27,8 +28,9 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 pub use audit::AuditSource;
-pub use dial::{Carrier, DialError};
+pub use dial::DialError;
 pub use listen::Listener;
+pub use options::{Carrier, Options};
 pub use reader::Reader;
 pub use target::{BadTarget, Target};
 pub use writer::Writer;
@@ -37,27 +39,6 @@ use dial::{Connector, Dialled, Warned, dial};
 
 use super::StoreError;
 use super::migrations::{SchemaError, Status};
-
-/// Where a Postgres store is and how it is used.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The primary, or all servers of which one is.
-    pub target: Target,
-    /// A server that may lag behind, for histories and `verify`.
-    pub replica: Option<Target>,
-    /// What carries the connections of a core.
-    pub carrier: Carrier,
-    /// How many connections each core reads through.
-    pub connections_per_core: usize,
-    /// How long connecting to one server may take.
-    pub connect_timeout: Duration,
-    /// How long a request may wait for a connection.
-    pub acquire_timeout: Duration,
-    /// How long a query may take.
-    pub statement_timeout: Duration,
-    /// How long a batch may take, with all that it is tried again.
-    pub commit_timeout: Duration,
-}
 
 /// A database with a current schema.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Answer, Api, FUNDS, LAST_SEQ, Store, World, act, euros, on_both_stores, path_of};
+use crate::support::{Answer, Api, FUNDS, LAST_SEQ, Store, World, act, euros, on_both_stores, path_of, with};
 
 const CALLERS: u64 = 12;
 const STEPS_EACH: u64 = 25;
@@ -79,11 +79,6 @@ impl Caller {
             None => {}
         }
     }
-}
-
-fn with(mut body: Value, member: &str, value: Value) -> Value {
-    body[member] = value;
-    body
 }
 
 /// A transfer in its last state: no longer pending if it has a time limit.

@@ -4,7 +4,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::{LATE, assert_usable, rested};
-use crate::support::{Server, ledger_command, new_data, on_both_engines, run_command, wait_until};
+use crate::support::{
+    BAD_CONFIGURATION, Server, ledger_command, new_data, on_both_engines, run_command, wait_until,
+};
 
 const KEY: &str = "runtime.busy_poll";
 /// How long an idle server is watched.
@@ -14,8 +16,6 @@ const ASLEEP_BELOW: Duration = Duration::from_millis(200);
 /// CPU time that no server that sleeps uses so soon, and that one that turns gets even from a crowded machine.
 const TURNING: Duration = Duration::from_millis(300);
 const TURNING_WITHIN: Duration = Duration::from_secs(10);
-/// Exit code of bad configuration (`EX_CONFIG` of sysexits.h).
-const BAD_CONFIGURATION: i32 = 78;
 
 on_both_engines!(
     adaptive_serves_and_sleeps_when_idle,

@@ -12,6 +12,8 @@ use super::ledger_command;
 /// keeps a `serve` that should have been refused from hanging the suite.
 const RUN_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Exit code of bad configuration (`EX_CONFIG` of sysexits.h).
+pub(crate) const BAD_CONFIGURATION: i32 = 78;
 /// The password of every user that tests make.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 

@@ -208,3 +208,9 @@ pub(crate) fn time_of(value: &Value) -> jiff::Timestamp {
     assert!(text.ends_with('Z') && text.contains('T'), "{text}");
     text.parse().unwrap()
 }
+
+/// `body` with `member` set to `value`.
+pub(crate) fn with(mut body: Value, member: &str, value: Value) -> Value {
+    body[member] = value;
+    body
+}

@@ -16,8 +16,8 @@ mod stores;
 mod wait;
 mod world;
 
-pub(crate) use cli::{PASSWORD, Ran, add_user, run, run_command};
-pub(crate) use client::{Answer, Api, Request, assert_members, assert_uuid_v7, euros, time_of};
+pub(crate) use cli::{BAD_CONFIGURATION, PASSWORD, Ran, add_user, run, run_command};
+pub(crate) use client::{Answer, Api, Request, assert_members, assert_uuid_v7, euros, time_of, with};
 pub(crate) use engines::on_both_engines;
 pub(crate) use pages::{pages, whole_list};
 pub(crate) use process::Process;
