@@ -36,6 +36,7 @@ use crate::telemetry::split::{Part, spent};
 #[derive(Debug, Clone)]
 pub struct PostingLane {
     queue: mpsc::Sender<Job>,
+    questions: mpsc::Sender<Question>,
     probe: LaneProbe,
     /// Transfers of the batches that wait.
     batched: Arc<AtomicUsize>,
@@ -44,9 +45,9 @@ pub struct PostingLane {
     cores: Arc<AtomicU32>,
 }
 
-/// Asks the lane whether it turns. The lane ends without regard to it.
+/// Asks the lane whether its thread turns. The lane ends without regard to it.
 #[derive(Debug, Clone)]
-pub struct LaneProbe(mpsc::Sender<Question>);
+pub struct LaneProbe(mpsc::Sender<oneshot::Sender<()>>);
 
 /// The lane's thread.
 #[derive(Debug)]
@@ -82,6 +83,8 @@ enum Question {
 const BATCHED_TRANSFERS: usize = 65_536;
 /// Questions that may wait: one for each probe of a load balancer, and more than anybody asks at once.
 const QUESTIONS: usize = 64;
+/// Probes that may wait: whoever probes waits for the answer before the next one.
+const PROBES: usize = 1;
 
 /// A share of [`BATCHED_TRANSFERS`].
 #[derive(Debug)]
@@ -141,19 +144,22 @@ impl PostingLane {
     ) -> std::io::Result<(Self, LaneThread)> {
         let (queue, jobs) = mpsc::channel(queue_commands);
         let (questions, asked) = mpsc::channel(QUESTIONS);
+        let (probe, probed) = mpsc::channel(PROBES);
         let (alive, ended) = oneshot::channel();
         // The store may need timers and sockets of its own, so the lane is a runtime and not a bare loop.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut lane = Lane { writer, batches: 0, observe: Box::new(observe) };
         let thread = std::thread::Builder::new().name("posting-lane".into()).spawn(move || {
             let _alive: oneshot::Sender<()> = alive;
+            // Beside the lane, so that one that waits for a database answers. It ends with the runtime.
+            runtime.spawn(answer(probed));
             runtime.block_on(async {
                 lane.run(jobs, asked, batch_commands, &commits).await;
                 lane.writer.close()
             })
         })?;
         let (batched, cores) = (Arc::default(), Arc::new(AtomicU32::new(1)));
-        let lane = Self { queue, probe: LaneProbe(questions), batched, core: 0, cores };
+        let lane = Self { queue, questions, probe: LaneProbe(probe), batched, core: 0, cores };
         Ok((lane, LaneThread { thread, ended }))
     }
 
@@ -186,7 +192,7 @@ impl PostingLane {
     /// Runs a real query on the lane's connection, behind the commit under way: the end of the log.
     pub async fn check(&self) -> Result<Head, LaneError> {
         let (reply, answer) = oneshot::channel();
-        self.probe.0.try_send(Question::Check(reply)).map_err(|error| refused(&error))?;
+        self.questions.try_send(Question::Check(reply)).map_err(|error| refused(&error))?;
         answer.await.unwrap_or(Err(LaneError::Ended))
     }
 
@@ -194,7 +200,7 @@ impl PostingLane {
     /// it then stays, as far as this server is concerned. Commands that come later are told [`LaneError::Ended`].
     pub async fn settle(&self) -> Result<Head, LaneError> {
         let (reply, answer) = oneshot::channel();
-        self.probe.0.send(Question::Settle(reply)).await.map_err(|_| LaneError::Ended)?;
+        self.questions.send(Question::Settle(reply)).await.map_err(|_| LaneError::Ended)?;
         answer.await.unwrap_or(Err(LaneError::Ended))
     }
 
@@ -205,12 +211,22 @@ impl PostingLane {
 }
 
 impl LaneProbe {
-    /// Returns once the lane has answered a question, be it that the store does not, or has ended, which others see.
+    /// Returns once the lane's thread has turned, or has ended, which others see. It turns while the lane waits for a
+    /// database, however long that may take; it does not while a call of SQLite's lasts, which is made on it.
     pub async fn turns(&self) {
         let (reply, answer) = oneshot::channel();
-        if self.0.send(Question::Check(reply)).await.is_ok() {
+        if self.0.send(reply).await.is_ok() {
+            // An error: it has ended meanwhile.
             let _ = answer.await;
         }
+    }
+}
+
+/// Answers until nobody can ask any more.
+async fn answer(mut probed: mpsc::Receiver<oneshot::Sender<()>>) {
+    while let Some(reply) = probed.recv().await {
+        // Who asked may have gone.
+        let _ = reply.send(());
     }
 }
 
