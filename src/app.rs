@@ -9,6 +9,7 @@ mod measured;
 mod reload;
 mod seats;
 mod signals;
+mod start;
 mod store;
 mod supervision;
 mod threads;
@@ -23,14 +24,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use self::build::BUILD;
 use self::measured::{metrics, scraper, start_lane, start_pool};
 use self::reload::Reloader;
-use self::seats::{Purpose, Seat};
+use self::seats::{Addresses, Purpose, Seat};
 use self::signals::{Signals, Wish};
+pub use self::start::Start;
 pub use self::store::location;
 use self::store::{accept, lock, longest_end, serving_location};
 use self::supervision::Watchdog;
@@ -40,7 +42,7 @@ use crate::api::{self, About, Api, RateLimiter, RecentProblems, routes};
 use crate::config::{self, AccessLog, IoMode, Settings};
 use crate::models::Currencies;
 use crate::models::currency::{InvalidCode, Unit};
-use crate::runtime::cores;
+use crate::runtime::cores::{self, CoreId};
 use crate::runtime::{self, BusyPoll, CpuPool, Engine};
 use crate::server::{LiveSettings, Stage, Worker, WorkerError, liveness};
 use crate::services::events::{self, Commits, CoreCommits, Followers, Places};
@@ -99,7 +101,13 @@ pub struct Source<'a> {
 }
 
 /// Runs the server until a signal ends it.
-pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Result<(), AppFailure> {
+pub fn serve(
+    start: Start,
+    settings: &Settings,
+    source: Source<'_>,
+    logging: &Logging,
+) -> Result<(), AppFailure> {
+    let Start { control, hangup, mut watched } = start;
     let inherited = seats::inherited(settings)?;
     let choice = runtime::choose(io_mode(settings.runtime.io)).map_err(failed)?;
     let location = serving_location(settings, choice.engine)?;
@@ -107,7 +115,10 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
     let patience = if inherited.is_empty() { Duration::ZERO } else { longest_end(settings) };
     let lock = lock(&location, patience).map_err(failed)?;
     let store = Store::open(&location).map_err(store::refused)?;
+    // Before keys are read. One that is missing is about to be made, which is no change.
+    watched.add_present(reload::files(&source, settings));
     let keys = keyring(settings)?;
+    watched.add(reload::files(&source, settings));
     accept(&store, &keys)?;
     let cores = worker_cores(settings)?;
     raise_file_limit(settings, cores.len());
@@ -115,8 +126,7 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
         tracing::debug!(%error, "the kernel may make huge pages; idle connections then cost more memory");
     }
     // Before anything serves, so that no signal finds its default action.
-    let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let signals = control.block_on(async { Signals::new() }).map_err(failed)?;
+    let signals = control.block_on(async { Signals::new(hangup) }).map_err(failed)?;
     let seats = seats::take(settings, &cores, &inherited)?;
     let names = seats::names(settings, cores.len());
     let (commits, core_commits) = Commits::new(names.len());
@@ -143,17 +153,23 @@ pub fn serve(settings: &Settings, source: Source<'_>, logging: &Logging) -> Resu
         live: &live,
     };
     let counted = tallies.into_iter().zip(core_commits).collect();
-    let (server, watchdog) = Server::start(&blueprint, choice.engine, seats.all, counted, logging)?;
+    let (mut server, watchdog) = Server::start(&blueprint, choice.engine, seats.all, counted, logging)?;
     let (store, rate_limiter) = blueprint.into_kept();
     let listener = store.listener();
-    let reloader = Reloader::new(source, settings, keys, store, rate_limiter, live.clone(), logging);
-    let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
-    seats.addresses.tell();
-    tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
-    tracing::info!("store: {}", server.store_description);
-    tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
+    let reloader = Reloader {
+        source,
+        settings: settings.clone(),
+        keys,
+        store: Arc::new(store),
+        rate_limiter,
+        workers: live.clone(),
+        logging,
+        watched,
+    };
     let threads = Threads { lane: lane_thread, pool: pool_threads };
-    supervision::ready(&format!("serving on {} by {}", seats.addresses.public(), choice.engine));
+    if control.block_on(server.accepts()) {
+        server.tell(&seats.addresses, &choice, &cores);
+    }
     let outcome = control.block_on(async {
         tokio::select! {
             outcome = server.run(signals, settings, reloader, threads) => outcome,
@@ -305,6 +321,8 @@ impl Blueprint<'_> {
 /// The running workers.
 struct Server {
     workers: Vec<JoinHandle<Result<(), WorkerError>>>,
+    /// Each worker's word that it accepts.
+    accepting: Vec<oneshot::Receiver<()>>,
     stage: watch::Sender<Stage>,
     /// Settled at the end; it ends when this handle has gone too.
     lane: Option<PostingLane>,
@@ -326,7 +344,7 @@ impl Server {
         let (tells_end, ended) = mpsc::channel(seats.len());
         let (tells_unsettled, unsettled) = mpsc::channel(1);
         let settings = blueprint.settings;
-        let mut workers = Vec::with_capacity(seats.len());
+        let (mut workers, mut accepting) = (Vec::with_capacity(seats.len()), Vec::with_capacity(seats.len()));
         let mut watchdog = Watchdog { workers: Vec::new(), lane: blueprint.lane.probe() };
         let statements = blueprint.store.statement_readers(seats.len()).map_err(failed)?;
         let recent = RecentProblems::for_cores(seats.len());
@@ -339,6 +357,8 @@ impl Server {
             };
             let (probe, liveness) = liveness();
             watchdog.workers.push((name.clone(), probe));
+            let (accepts, accepted) = oneshot::channel();
+            accepting.push(accepted);
             let worker = Worker {
                 index,
                 name,
@@ -356,6 +376,7 @@ impl Server {
                 stage: stage.subscribe(),
                 accept_back_off: Duration::from_millis(settings.server.accept_back_off_ms.into()),
                 drain_deadline: Duration::from_millis(settings.shutdown.deadline_ms),
+                accepts,
                 ended: tells_end.clone(),
                 unsettled: tells_unsettled.clone(),
             };
@@ -363,7 +384,27 @@ impl Server {
         }
         let store_description = blueprint.store.describe();
         let lane = Some(blueprint.lane.clone());
-        Ok((Self { workers, stage, lane, ended, unsettled, store_description }, watchdog))
+        Ok((Self { workers, accepting, stage, lane, ended, unsettled, store_description }, watchdog))
+    }
+
+    /// Waits until every worker accepts. Where it is false one has ended instead, which [`Self::run`] deals with.
+    async fn accepts(&mut self) -> bool {
+        for accepts in self.accepting.drain(..) {
+            if accepts.await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Tells the log and the service manager that it serves.
+    fn tell(&self, addresses: &Addresses, choice: &runtime::Choice, cores: &[Option<CoreId>]) {
+        let pinned: Vec<_> = cores.iter().flatten().map(|core| core.id).collect();
+        addresses.tell();
+        tracing::info!("I/O engine: {} ({})", choice.engine, choice.reason);
+        tracing::info!("store: {}", self.store_description);
+        tracing::info!("cores: {} workers, pinned to {pinned:?}", cores.len());
+        supervision::ready(&format!("serving on {} by {}", addresses.public(), choice.engine));
     }
 
     /// Waits for a signal or a fault, then ends everything. A second signal ends the process at once, wherever

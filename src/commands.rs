@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::api::openapi;
-use crate::app::{self, AppFailure, Source};
+use crate::app::{self, AppFailure, Source, Start};
 use crate::cli::{Command, Config, Invocation, Man, Migrate, Token, User, UserAdd};
 use crate::config::{Loaded, LogFormat, Secrets, Settings, Sources, load};
 use crate::models::posting::Outcome;
@@ -24,7 +24,8 @@ use crate::services::users::{PASSWORD_MAX_BYTES, check_password, hash_password, 
 use crate::services::{Tokens, now};
 use crate::store::Store;
 use crate::store::migrations::Status;
-use crate::telemetry::logging::{self, Format, LoggingError};
+use crate::telemetry::logging::{self, Format, Logging, LoggingError};
+use crate::telemetry::otlp::Collector;
 
 /// What the log of a command other than `serve` lets through.
 const COMMAND_LOG: &str = "warn";
@@ -41,6 +42,9 @@ pub fn run(invocation: Invocation) -> Result<ExitCode, AppFailure> {
         _ => {}
     }
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
+    if let Command::Serve(_) = &invocation.command {
+        return serve(&sources).map(|()| ExitCode::SUCCESS);
+    }
     let loaded = load(&sources);
     // These tell of broken ones.
     match &invocation.command {
@@ -52,29 +56,41 @@ pub fn run(invocation: Invocation) -> Result<ExitCode, AppFailure> {
         }
         _ => {}
     }
-    let loaded = loaded.map_err(|error| AppFailure::Configuration(error.to_string()))?;
-    run_with(invocation, &sources, &loaded).map(|()| ExitCode::SUCCESS)
+    let loaded = loaded.map_err(misconfigured)?;
+    run_with(invocation, &loaded).map(|()| ExitCode::SUCCESS)
+}
+
+fn misconfigured(error: impl std::fmt::Display) -> AppFailure {
+    AppFailure::Configuration(error.to_string())
+}
+
+/// Runs the server. From the first line on SIGHUP waits for it, and no change of a file is missed.
+fn serve(sources: &Sources) -> Result<(), AppFailure> {
+    let start = Start::begin(sources.files())?;
+    let settings = load(sources).map_err(misconfigured)?.settings;
+    let (directives, collector) = (app::log_directives(&settings), app::collector(&settings));
+    let logging = start_logging(log_format(&settings), &directives, collector.as_ref())?;
+    let load = || load(sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
+    app::serve(start, &settings, Source { load: &load, files: &|| sources.files() }, &logging)
+}
+
+fn start_logging(
+    format: Format,
+    directives: &str,
+    collector: Option<&Collector>,
+) -> Result<Logging, AppFailure> {
+    logging::start(format, directives, collector, cores::let_others_first).map_err(|error| match error {
+        LoggingError::Directives(error) => misconfigured(format!("log.filter: {error}")),
+        LoggingError::Otlp(error) => misconfigured(format!("otlp.endpoint: {error}")),
+        LoggingError::Thread(_) => failed(error),
+    })
 }
 
 /// Runs a command that needs valid settings.
-fn run_with(invocation: Invocation, sources: &Sources, loaded: &Loaded) -> Result<(), AppFailure> {
+fn run_with(invocation: Invocation, loaded: &Loaded) -> Result<(), AppFailure> {
     let settings = &loaded.settings;
-    let (format, directives, collector) = match &invocation.command {
-        Command::Serve(_) => (log_format(settings), app::log_directives(settings), app::collector(settings)),
-        _ => (Format::Human, COMMAND_LOG.to_owned(), None),
-    };
-    let logging = logging::start(format, &directives, collector.as_ref(), cores::let_others_first).map_err(
-        |error| match error {
-            LoggingError::Directives(error) => AppFailure::Configuration(format!("log.filter: {error}")),
-            LoggingError::Otlp(error) => AppFailure::Configuration(format!("otlp.endpoint: {error}")),
-            LoggingError::Thread(_) => AppFailure::Failed(error.to_string()),
-        },
-    )?;
+    let _logging = start_logging(Format::Human, COMMAND_LOG, None)?;
     match invocation.command {
-        Command::Serve(_) => {
-            let load = || load(sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
-            app::serve(settings, Source { load: &load, files: &|| sources.files() }, &logging)
-        }
         Command::Token(command) => token(settings, &command),
         Command::User(User::Add(command)) => add_user(settings, &command),
         Command::Migrate(command) => migrate(settings, &command),
@@ -85,7 +101,8 @@ fn run_with(invocation: Invocation, sources: &Sources, loaded: &Loaded) -> Resul
             config::show(loaded, if redacted { Secrets::Redacted } else { Secrets::Shown }, json)
         }
         Command::Health(command) => health::run(settings, &command),
-        Command::Completions(_)
+        Command::Serve(_)
+        | Command::Completions(_)
         | Command::Config(Config::Check { .. })
         | Command::Doctor(_)
         | Command::Man(_)

@@ -33,31 +33,18 @@ pub(super) fn of_workers(settings: &Settings, keys: Keyring, about: About) -> Li
 
 /// The settings that are in force, and those who go over to others.
 pub(super) struct Reloader<'a> {
-    source: Source<'a>,
-    settings: Settings,
-    keys: Keyring,
-    store: Arc<Store>,
-    rate_limiter: Arc<RateLimiter>,
-    workers: watch::Sender<Arc<LiveSettings>>,
-    logging: &'a Logging,
-    watched: Watched,
+    pub(super) source: Source<'a>,
+    pub(super) settings: Settings,
+    pub(super) keys: Keyring,
+    pub(super) store: Arc<Store>,
+    pub(super) rate_limiter: Arc<RateLimiter>,
+    pub(super) workers: watch::Sender<Arc<LiveSettings>>,
+    pub(super) logging: &'a Logging,
+    /// The files as they were when settings and keys were read.
+    pub(super) watched: Watched,
 }
 
-impl<'a> Reloader<'a> {
-    pub(super) fn new(
-        source: Source<'a>,
-        settings: &Settings,
-        keys: Keyring,
-        store: Store,
-        rate_limiter: Arc<RateLimiter>,
-        workers: watch::Sender<Arc<LiveSettings>>,
-        logging: &'a Logging,
-    ) -> Self {
-        let watched = Watched::new(files(&source, settings));
-        let (settings, store) = (settings.clone(), Arc::new(store));
-        Self { source, settings, keys, store, rate_limiter, workers, logging, watched }
-    }
-
+impl Reloader<'_> {
     pub(super) const fn logging(&self) -> &Logging {
         self.logging
     }
@@ -148,7 +135,7 @@ fn tell(changes: &[Change], applied: bool, message: &str) {
 }
 
 /// What settings and keys are read from.
-fn files(source: &Source<'_>, settings: &Settings) -> Vec<PathBuf> {
+pub(super) fn files(source: &Source<'_>, settings: &Settings) -> Vec<PathBuf> {
     let auth = &settings.auth;
     let own = || settings.store.data_dir.join(KEY_FILE);
     let keys = auth.key_dir.clone().or_else(|| auth.key_file.clone()).unwrap_or_else(own);

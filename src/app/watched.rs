@@ -53,6 +53,12 @@ impl Watched {
         }
     }
 
+    /// Watches those of `paths` too where there is something.
+    pub(super) fn add_present(&mut self, mut paths: Vec<PathBuf>) {
+        paths.retain(|path| path.exists());
+        self.add(paths);
+    }
+
     /// Watches none but `paths`.
     pub(super) fn keep(&mut self, paths: &[PathBuf]) {
         self.0.retain(|seen| paths.contains(&seen.path));
@@ -132,6 +138,8 @@ mod tests {
         assert_eq!(looks(), [false, true, false], "it was watched before it was named again");
         std::fs::write(&new, "b").unwrap();
         assert_eq!(looks(), [false, true, false]);
+        watched.add_present(vec![new.clone(), directory.path().join("missing")]);
+        assert_eq!(watched.0.len(), 2);
         watched.keep(&[new]);
         std::fs::write(&old, "ab").unwrap();
         assert!(!watched.look_again() && !watched.look_again());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -80,6 +80,8 @@ pub struct Worker {
     pub accept_back_off: Duration,
     /// How long requests in flight get to end.
     pub drain_deadline: Duration,
+    /// Told when it is about to accept for the first time; dropped if it never is.
+    pub accepts: oneshot::Sender<()>,
     /// Hears when the worker's thread ends, also by a panic.
     pub ended: mpsc::Sender<usize>,
     /// Dropped when no connection can ask for anything any more: all that are left are WebSockets.
@@ -140,6 +142,8 @@ impl Worker {
         let mut pause = None;
         let mut chores = chores(&exchanges, self.engine, self.busy_poll);
         chores.spawn_local(self.liveness.answer());
+        // Nobody listens once the application has given up.
+        let _ = self.accepts.send(());
         loop {
             tokio::select! {
                 accepted = accept(&mut listener, pause, self.accept_back_off) => {

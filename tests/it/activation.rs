@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
-use std::process::{Child, Stdio};
-use std::sync::Mutex;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ on_both_engines!(
     a_burst_is_shared_by_all_who_accept_from_one_socket,
     a_socket_stands_in_for_the_setting,
     a_server_waits_for_the_last_one_to_end,
+    a_hangup_during_a_start_is_a_reload_after_it,
+    an_edit_during_a_start_is_seen_after_it,
 );
 
 fn listener() -> TcpListener {
@@ -264,47 +266,103 @@ fn a_socket_stands_in_for_the_setting(engine: &str) {
     assert!(line.contains(told), "{line}");
 }
 
-/// A process that ends with this value.
-struct Running(Child);
+/// A process that ends with this value, and what it says.
+struct Running {
+    child: Child,
+    log: mpsc::Receiver<String>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (tell, log) = mpsc::channel();
+        // Whoever listens may have gone.
+        thread::spawn(move || lines.for_each(|line| drop(tell.send(line))));
+        Self { child, log }
+    }
+
+    /// Waits for a line with all of this in it.
+    #[track_caller]
+    fn wait_for_line(&self, words: &[&str]) {
+        let mut seen = Vec::new();
+        while let Ok(line) = self.log.recv_timeout(PATIENCE) {
+            if words.iter().all(|words| line.contains(words)) {
+                return;
+            }
+            seen.push(line);
+        }
+        panic!("{words:?} was not said, but {seen:#?}");
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 fn a_server_waits_for_the_last_one_to_end(engine: &str) {
     let socket = listener();
     let mut last = Server::start_activated(new_data(), &[&socket], &["--io", engine], &[]);
-    let mut command = activated_command(last.data(), &[socket.as_fd()]);
-    command.args(["serve", "--io", engine]).stderr(Stdio::piped());
-    let mut next = Running(command.spawn().unwrap());
-    let mut log = BufReader::new(next.0.stderr.take().unwrap()).lines().map_while(Result::ok);
-    assert!(log.any(|line| line.contains("is in use; waiting for the other server to end")));
+    let next = waiting_for(&last, &socket, &["--io", engine]);
     let mut client = Connection::open(last.address());
     assert_eq!(client.call(Request::get("/health").bytes()).status, 200);
     last.terminate();
     assert_eq!(last.wait(PATIENCE).code(), Some(0));
-    assert!(log.any(|line| line.contains("listening on http://")));
+    next.wait_for_line(&["listening on http://"]);
     let mut client = Connection::open(last.address());
     assert_eq!(client.call(Request::get("/health").bytes()).status, 200);
+}
+
+/// A server in the midst of its start: it has read its settings, and waits for another one's ledger.
+fn waiting_for(last: &Server, socket: &TcpListener, arguments: &[&str]) -> Running {
+    let mut command = activated_command(last.data(), &[socket.as_fd()]);
+    command.arg("serve").args(arguments);
+    let next = Running::start(command);
+    next.wait_for_line(&["is in use; waiting for the other server to end"]);
+    next
+}
+
+fn a_hangup_during_a_start_is_a_reload_after_it(engine: &str) {
+    let socket = listener();
+    let mut last = Server::start_activated(new_data(), &[&socket], &["--io", engine], &[]);
+    let next = waiting_for(&last, &socket, &["--io", engine]);
+    let pid = next.child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    last.terminate();
+    assert_eq!(last.wait(PATIENCE).code(), Some(0));
+    next.wait_for_line(&["settings reloaded", "SIGHUP"]);
+}
+
+fn an_edit_during_a_start_is_seen_after_it(engine: &str) {
+    let socket = listener();
+    let mut last = Server::start_activated(new_data(), &[&socket], &["--io", engine], &[]);
+    let file = last.data().join("settings.yaml");
+    std::fs::write(&file, "rate_limit: {per_second: 50}\n").unwrap();
+    let next = waiting_for(&last, &socket, &["--io", engine, "--config", file.to_str().unwrap()]);
+    std::fs::write(&file, "rate_limit: {per_second: 70}\n").unwrap();
+    last.terminate();
+    assert_eq!(last.wait(PATIENCE).code(), Some(0));
+    next.wait_for_line(&["setting changed", "rate_limit.per_second", "70"]);
+    next.wait_for_line(&["settings reloaded", "a file has changed"]);
 }
 
 /// Runs `serve` to its end, which must be a refusal; what it told.
 fn refusal(sockets: &[BorrowedFd<'_>], arguments: &[&str]) -> String {
     let data = new_data();
     let mut command = activated_command(data.path(), sockets);
-    command.arg("serve").args(arguments).stderr(Stdio::piped());
-    let mut server = Running(command.spawn().unwrap());
-    wait_until(PATIENCE, || match server.0.try_wait().unwrap() {
+    command.arg("serve").args(arguments);
+    let mut server = Running::start(command);
+    wait_until(PATIENCE, || match server.child.try_wait().unwrap() {
         Some(status) => {
             assert_eq!(status.code(), Some(BAD_CONFIGURATION));
             Ok(())
         }
         None => Err("it runs".to_owned()),
     });
-    std::io::read_to_string(server.0.stderr.take().unwrap()).unwrap()
+    server.log.iter().collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -2,14 +2,16 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use throwaway_postgres::Proxy;
 
 use crate::support::books::{Books, Order, expect_created};
+use crate::support::postgres::shared_cluster;
 use crate::support::raw::{Connection, Request};
-use crate::support::{Server, ledger_command, new_data};
+use crate::support::{Server, ledger_command, new_data, on_both_engines};
 
 /// By when something must be told.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,6 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(1);
 /// How often the service manager wants a sign of life.
 const WATCHDOG: Duration = Duration::from_millis(400);
+
+/// How long a core takes to get to its place, where a test has it take long.
+const CORE_DELAY: Duration = Duration::from_millis(1_500);
+
+on_both_engines!(ready_is_told_when_every_core_accepts);
 
 /// A service manager, as far as it is told things.
 struct Manager {
@@ -47,10 +54,22 @@ impl Manager {
 
     /// A server that it started.
     fn start(&self, data: TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
-        let mut command = ledger_command(data.path());
+        let command = ledger_command(data.path());
+        self.start_by(command, data, arguments, variables, &[("shutdown.drain_delay_ms", "500")])
+    }
+
+    /// The same by a command of its own.
+    fn start_by(
+        &self,
+        mut command: Command,
+        data: TempDir,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        settings: &[(&str, &str)],
+    ) -> Server {
         command.stdin(Stdio::null()).stdout(Stdio::null()).env("NOTIFY_SOCKET", &self.name);
         command.envs(variables.iter().copied());
-        Server::start_by(command, data, arguments, &[("shutdown.drain_delay_ms", "500")])
+        Server::start_by(command, data, arguments, settings)
     }
 
     /// The next message, if it comes within that time.
@@ -152,6 +171,53 @@ fn signs_of_life_end_while_the_lane_is_stuck() {
     manager.wait_for("STOPPING=1");
     manager.wait_for("WATCHDOG=1");
     assert_eq!(server.wait(PATIENCE).code(), Some(0));
+}
+
+/// However long its settings let it wait: only a thread that hangs is a reason to begin anew.
+#[test]
+fn a_lane_that_waits_for_its_database_is_alive() {
+    let proxy = Proxy::before(shared_cluster()).unwrap();
+    let url = shared_cluster().url_by(proxy.port(), &shared_cluster().database().unwrap());
+    let (manager, data) = (Manager::abstract_one(), new_data());
+    let limit = WATCHDOG.as_micros().to_string();
+    let settings = [
+        ("store.url", &*url),
+        ("store.commit_timeout_ms", "60000"),
+        ("store.statement_timeout_ms", "60000"),
+        ("limits.request_timeout_ms", "120000"),
+    ];
+    let command = ledger_command(data.path());
+    let server = manager.start_by(command, data, &[], &[("WATCHDOG_USEC", &limit)], &settings);
+    let books = Books::open(&server, 2);
+    let mut client = Connection::open(server.address());
+    proxy.stall();
+    let order = Order { key: "1".to_owned(), debit: 0, credit: 1, amount: 1 };
+    client.send(books.request(&order).bytes());
+    manager.forget();
+    let begin = Instant::now();
+    while begin.elapsed() < SILENCE {
+        manager.wait_for("WATCHDOG=1");
+    }
+    let log = server.log_lines();
+    assert!(!log.iter().any(|line| line.contains("a thread is stuck")), "{log:#?}");
+    proxy.pass();
+    expect_created(&client.reply());
+}
+
+/// A core that is not there yet would have callers wait.
+fn ready_is_told_when_every_core_accepts(engine: &str) {
+    let (manager, data) = (Manager::abstract_one(), new_data());
+    let program = ledger_command(data.path()).get_program().to_owned();
+    let mut command = Command::new("strace");
+    // As a grandchild, so that signals go to the server. Each worker pins itself first, and nobody else does.
+    let delay = format!("inject=sched_setaffinity:delay_enter={}", CORE_DELAY.as_micros());
+    command.args(["-D", "-f", "-q", "-o", "/dev/null", "-e", "trace=sched_setaffinity", "-e", &delay]);
+    command.arg(program).env_clear().current_dir(data.path()).arg("--data").arg(data.path());
+    let begin = Instant::now();
+    let server = manager.start_by(command, data, &["--io", engine, "--workers", "2"], &[], &[]);
+    manager.wait_for("READY=1");
+    assert!(begin.elapsed() >= CORE_DELAY, "{:?}", begin.elapsed());
+    assert_eq!(Connection::open(server.address()).call(Request::get("/ready").bytes()).status, 200);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use ringledger::web::reply::Reply;
 use ringledger::web::router::Router;
 use ringledger::web::websocket::Upgrade;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::subject::Rig;
 use crate::support::{new_data, on_both_engines};
@@ -173,6 +173,7 @@ fn a_worker_that_panics_ends_and_says_so(engine: &str) {
     });
     let (ended, mut ends) = mpsc::channel(1);
     let (unsettled, _settles) = mpsc::channel(1);
+    let (accepts, accepting) = oneshot::channel();
     let worker = Worker {
         index: INDEX,
         name: "worker-3".to_owned(),
@@ -190,11 +191,13 @@ fn a_worker_that_panics_ends_and_says_so(engine: &str) {
         stage: watch::channel(Stage::Serving).1,
         accept_back_off: Duration::ZERO,
         drain_deadline: Duration::ZERO,
+        accepts,
         ended,
         unsettled,
     };
     let thread = worker.start().unwrap();
     assert_eq!(ends.blocking_recv(), Some(INDEX));
+    assert!(accepting.blocking_recv().is_err(), "it never accepts");
     assert!(thread.join().is_err());
     assert!(TcpStream::connect(address).is_err(), "nobody listens where nobody serves");
 }
