@@ -82,6 +82,27 @@ pub enum Command {
     Completions(Completions),
 }
 
+impl Command {
+    /// Whether it is to report to a program.
+    pub const fn reports_json(&self) -> bool {
+        match self {
+            Self::Migrate(Migrate { json, .. })
+            | Self::Verify(Verify { json, .. })
+            | Self::Export(Export { json, .. })
+            | Self::Import(Import { json, .. })
+            | Self::Doctor(Doctor { json, .. })
+            | Self::Health(Health { json, .. })
+            | Self::Config(Config::Show { json, .. } | Config::Check { json }) => *json,
+            Self::Serve(_)
+            | Self::Token(_)
+            | Self::User(_)
+            | Self::Openapi
+            | Self::Man(_)
+            | Self::Completions(_) => false,
+        }
+    }
+}
+
 /// `serve`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Serve {

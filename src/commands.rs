@@ -32,32 +32,60 @@ const COMMAND_LOG: &str = "warn";
 /// Longest line that is read as a password, in bytes: the longest password and a line end.
 const PASSWORD_LINE_BYTES: u64 = PASSWORD_MAX_BYTES as u64 + 2;
 
-/// Runs a command; the exit code is that of a command that could do its work.
+/// Why a command did not do its work.
+enum Failure {
+    /// Its own report tells of it, where one was asked for.
+    Reported(AppFailure),
+    /// It did not come to a report.
+    Unreported(AppFailure),
+}
+
+impl From<AppFailure> for Failure {
+    fn from(failure: AppFailure) -> Self {
+        Self::Unreported(failure)
+    }
+}
+
+/// Runs a command; the exit code is that of a command that could do its work. One that is to report as JSON prints one
+/// object, whatever happens.
 pub fn run(invocation: Invocation) -> Result<ExitCode, AppFailure> {
+    let reports_json = invocation.command.reports_json();
+    match run_any(invocation) {
+        Ok(code) => Ok(code),
+        Err(Failure::Unreported(failure)) if reports_json => {
+            print(format_args!("{}", json!({ "ok": false, "error": failure.to_string() })))?;
+            Err(failure)
+        }
+        Err(Failure::Reported(failure) | Failure::Unreported(failure)) => Err(failure),
+    }
+}
+
+fn run_any(invocation: Invocation) -> Result<ExitCode, Failure> {
     // These need no settings, so broken ones must not be in their way.
     match &invocation.command {
-        Command::Completions(completions) => return complete(completions.shell).map(|()| ExitCode::SUCCESS),
-        Command::Openapi => return print(format_args!("{}", openapi::text())).map(|()| ExitCode::SUCCESS),
-        Command::Man(command) => return write_man_pages(command).map(|()| ExitCode::SUCCESS),
+        Command::Completions(completions) => return Ok(complete(completions.shell).map(success)?),
+        Command::Openapi => return Ok(print(format_args!("{}", openapi::text())).map(success)?),
+        Command::Man(command) => return Ok(write_man_pages(command).map(success)?),
         _ => {}
     }
     let sources = Sources::of_process(invocation.place.config.clone(), invocation.overrides());
     if let Command::Serve(_) = &invocation.command {
-        return serve(&sources).map(|()| ExitCode::SUCCESS);
+        return Ok(serve(&sources).map(success)?);
     }
     let loaded = load(&sources);
     // These tell of broken ones.
     match &invocation.command {
         Command::Doctor(command) => {
-            return doctor::run(command, loaded.as_ref().map(|loaded| &loaded.settings));
+            return Ok(doctor::run(command, loaded.as_ref().map(|loaded| &loaded.settings))?);
         }
-        Command::Config(Config::Check { json }) => {
-            return config::check(loaded.as_ref(), *json).map(|()| ExitCode::SUCCESS);
-        }
+        Command::Config(Config::Check { json }) => return config::check(loaded.as_ref(), *json).map(success),
         _ => {}
     }
-    let loaded = loaded.map_err(misconfigured)?;
-    run_with(invocation, &loaded).map(|()| ExitCode::SUCCESS)
+    run_with(invocation, &loaded.map_err(misconfigured)?).map(success)
+}
+
+const fn success((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 fn misconfigured(error: impl std::fmt::Display) -> AppFailure {
@@ -87,20 +115,20 @@ fn start_logging(
 }
 
 /// Runs a command that needs valid settings.
-fn run_with(invocation: Invocation, loaded: &Loaded) -> Result<(), AppFailure> {
+fn run_with(invocation: Invocation, loaded: &Loaded) -> Result<(), Failure> {
     let settings = &loaded.settings;
     let _logging = start_logging(Format::Human, COMMAND_LOG, None)?;
     match invocation.command {
-        Command::Token(command) => token(settings, &command),
-        Command::User(User::Add(command)) => add_user(settings, &command),
-        Command::Migrate(command) => migrate(settings, &command),
-        Command::Verify(command) => ledger::verify(settings, &command),
-        Command::Export(command) => ledger::export(settings, &command),
-        Command::Import(command) => ledger::import(settings, &command),
+        Command::Token(command) => token(settings, &command)?,
+        Command::User(User::Add(command)) => add_user(settings, &command)?,
+        Command::Migrate(command) => migrate(settings, &command)?,
+        Command::Verify(command) => ledger::verify(settings, &command)?,
+        Command::Export(command) => ledger::export(settings, &command)?,
+        Command::Import(command) => ledger::import(settings, &command)?,
         Command::Config(Config::Show { redacted, json }) => {
-            config::show(loaded, if redacted { Secrets::Redacted } else { Secrets::Shown }, json)
+            config::show(loaded, if redacted { Secrets::Redacted } else { Secrets::Shown }, json)?;
         }
-        Command::Health(command) => health::run(settings, &command),
+        Command::Health(command) => health::run(settings, &command)?,
         Command::Serve(_)
         | Command::Completions(_)
         | Command::Config(Config::Check { .. })
@@ -108,6 +136,7 @@ fn run_with(invocation: Invocation, loaded: &Loaded) -> Result<(), AppFailure> {
         | Command::Man(_)
         | Command::Openapi => unreachable!("done before the settings are needed"),
     }
+    Ok(())
 }
 
 fn complete(shell: clap_complete::Shell) -> Result<(), AppFailure> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::print;
+use super::{Failure, print};
 use crate::app::{self, AppFailure};
 use crate::config::{ConfigError, Loaded, Row, Secrets};
 
@@ -27,7 +27,7 @@ fn setting(row: &Row) -> Value {
 }
 
 /// Tells of every problem; fails if there is one.
-pub(super) fn check(loaded: Result<&Loaded, &ConfigError>, as_json: bool) -> Result<(), AppFailure> {
+pub(super) fn check(loaded: Result<&Loaded, &ConfigError>, as_json: bool) -> Result<(), Failure> {
     let problems = match loaded {
         Ok(loaded) => app::location(&loaded.settings).err().iter().map(ToString::to_string).collect(),
         Err(error) => error.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -37,5 +37,8 @@ pub(super) fn check(loaded: Result<&Loaded, &ConfigError>, as_json: bool) -> Res
     } else if problems.is_empty() {
         print(format_args!("the settings are valid"))?;
     }
-    if problems.is_empty() { Ok(()) } else { Err(AppFailure::Configuration(problems.join("\n"))) }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Reported(AppFailure::Configuration(problems.join("\n"))))
 }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use http::Uri;
 use serde_json::{Value, json};
 
-use super::{failed, print};
-use crate::app::AppFailure;
+use super::{Failure, failed, print};
 use crate::cli::Health;
 use crate::config::Settings;
 
@@ -17,7 +16,7 @@ use crate::config::Settings;
 const REPLY_BYTES: u64 = 64 * 1024;
 
 /// Fails unless the answer is 200 in time.
-pub(super) fn run(settings: &Settings, command: &Health) -> Result<(), AppFailure> {
+pub(super) fn run(settings: &Settings, command: &Health) -> Result<(), Failure> {
     let url = command.url.clone().unwrap_or_else(|| ready_of(settings.server.listen));
     let deadline = Instant::now() + Duration::from_millis(command.timeout_ms.into());
     let answer = ask(&url, deadline);
@@ -26,9 +25,9 @@ pub(super) fn run(settings: &Settings, command: &Health) -> Result<(), AppFailur
     }
     match answer {
         Ok(200) if command.json => Ok(()),
-        Ok(200) => print(format_args!("ok")),
-        Ok(status) => Err(failed(format!("{url}: status {status}"))),
-        Err(error) => Err(failed(format!("{url}: {error}"))),
+        Ok(200) => Ok(print(format_args!("ok"))?),
+        Ok(status) => Err(Failure::Reported(failed(format!("{url}: status {status}")))),
+        Err(error) => Err(Failure::Reported(failed(format!("{url}: {error}")))),
     }
 }
 

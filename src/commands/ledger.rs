@@ -1,5 +1,6 @@
 //! The commands on a whole ledger: `verify`, `export`, `import`.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::progress::Reporter;
-use super::{failed, print};
+use super::{Failure, failed, print};
 use crate::app::{self, AppFailure};
 use crate::cli::{Export, Import, Verify};
 use crate::config::Settings;
@@ -21,23 +22,54 @@ use crate::store::audit::AuditSource;
 /// How much is written to or read from a file at once, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
 
-pub(super) fn verify(settings: &Settings, command: &Verify) -> Result<(), AppFailure> {
-    let source = view(settings, command.expect.map_or(0, |head| head.seq))?;
+pub(super) fn verify(settings: &Settings, command: &Verify) -> Result<(), Failure> {
+    let View { source, origin } = view(settings, command.expect.map_or(0, |head| head.seq))?;
     let expected = command.expect.map(|head| (head.seq, ChainHash::from_bytes(head.hash)));
-    let mut reporter = Reporter::new();
+    let mut reporter = Reporter::new(&origin);
     let audited = audit(&source, expected, |progress| reporter.step(progress));
     drop(reporter);
     if command.json {
-        print(format_args!("{}", audit_report(&audited)))?;
+        print(format_args!("{}", origin.within(audit_report(&audited))))?;
     } else if let Ok(audited) = &audited {
         print(format_args!("{}", audited.head))?;
     }
-    audited.map(drop).map_err(failed)
+    audited.map(drop).map_err(|error| Failure::Reported(failed(error)))
 }
 
-/// One moment of a store that must exist, which reaches to `seq` at least.
-fn view(settings: &Settings, seq: u64) -> Result<AuditSource, AppFailure> {
-    Store::open_existing(&app::location(settings)?).and_then(|store| store.audit_with(seq)).map_err(failed)
+/// One moment of a store.
+struct View {
+    source: AuditSource,
+    origin: Origin,
+}
+
+/// What is read. A variable that is left over, or a replica, could be another ledger than the one that is meant.
+struct Origin {
+    /// Without secrets.
+    store: String,
+    is_replica: bool,
+}
+
+impl Origin {
+    /// A report that tells of it too.
+    fn within(&self, mut report: Value) -> Value {
+        report["store"] = self.store.as_str().into();
+        report["replica"] = self.is_replica.into();
+        report
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reading {}{}", if self.is_replica { "the replica, " } else { "" }, self.store)
+    }
+}
+
+/// A store that must exist, at a moment which reaches to `seq` at least.
+fn view(settings: &Settings, seq: u64) -> Result<View, AppFailure> {
+    let location = app::location(settings)?;
+    let source = Store::open_existing(&location).and_then(|store| store.audit_with(seq)).map_err(failed)?;
+    let is_replica = source.is_replica();
+    Ok(View { source, origin: Origin { store: location.describe(is_replica), is_replica } })
 }
 
 fn audit_report(audited: &Result<Audited, AuditError>) -> Value {
@@ -58,25 +90,25 @@ fn audit_report(audited: &Result<Audited, AuditError>) -> Value {
 }
 
 pub(super) fn export(settings: &Settings, command: &Export) -> Result<(), AppFailure> {
-    let source = view(settings, 0)?;
+    let view = view(settings, 0)?;
     let Some(path) = &command.output else {
-        write_to(&source, io::stdout().lock())?;
+        write_to(&view, io::stdout().lock())?;
         return Ok(());
     };
     let file = NewFile::create(path).map_err(|error| cannot("write", path, &error))?;
-    let exported = write_to(&source, &file.file)?;
+    let exported = write_to(&view, &file.file)?;
     file.keep(path).map_err(|error| cannot("write", path, &error))?;
     if command.json {
-        print(format_args!("{}", export_report(&exported)))
+        print(format_args!("{}", view.origin.within(export_report(&exported))))
     } else {
         print(format_args!("{}", exported.head))
     }
 }
 
-fn write_to(source: &AuditSource, file: impl Write) -> Result<Exported, AppFailure> {
-    let mut reporter = Reporter::new();
+fn write_to(view: &View, file: impl Write) -> Result<Exported, AppFailure> {
+    let mut reporter = Reporter::new(&view.origin);
     let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-    ledger_file::export(source, file, |progress| reporter.step(progress)).map_err(failed)
+    ledger_file::export(&view.source, file, |progress| reporter.step(progress)).map_err(failed)
 }
 
 fn export_report(exported: &Exported) -> Value {
@@ -90,7 +122,7 @@ fn export_report(exported: &Exported) -> Value {
     })
 }
 
-pub(super) fn import(settings: &Settings, command: &Import) -> Result<(), AppFailure> {
+pub(super) fn import(settings: &Settings, command: &Import) -> Result<(), Failure> {
     let imported = match &command.input {
         None => read_from(settings, io::stdin())?,
         Some(path) => read_from(settings, File::open(path).map_err(|error| cannot("read", path, &error))?)?,
@@ -101,7 +133,7 @@ pub(super) fn import(settings: &Settings, command: &Import) -> Result<(), AppFai
         (Err(_), false) => {}
         (Err(error), true) => print(format_args!("{}", import_failure(error)))?,
     }
-    imported.map(drop).map_err(failed)
+    imported.map(drop).map_err(|error| Failure::Reported(failed(error)))
 }
 
 /// Imports into a store that nobody serves from.
@@ -109,7 +141,7 @@ fn read_from(settings: &Settings, file: impl io::Read) -> Result<Result<Audited,
     let location = app::location(settings)?;
     let _lock = location.lock().map_err(failed)?;
     let importer = Store::open(&location).and_then(|store| store.importer()).map_err(failed)?;
-    let mut reporter = Reporter::new();
+    let mut reporter = Reporter::new(&format_args!("writing {}", location.describe(false)));
     let file = BufReader::with_capacity(BUFFER_BYTES, file);
     Ok(ledger_file::import(importer, file, |progress| reporter.step(progress)))
 }

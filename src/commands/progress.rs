@@ -1,6 +1,7 @@
 //! How far a long command has come, for whoever waits for it. It is no result: it goes to standard error, and what
 //! cannot be written there is lost.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,9 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    pub(super) fn new() -> Self {
+    /// Tells at once what is done, and where.
+    pub(super) fn new(what: &impl Display) -> Self {
+        let _ = writeln!(io::stderr(), "{what}");
         let terminal = io::stderr().is_terminal();
         let every = if terminal { ON_TERMINAL } else { IN_LOG };
         Self { terminal, every, last: Instant::now(), calls: 0, written: false }

@@ -173,6 +173,16 @@ pub enum AuditSource {
     Postgres(postgres::AuditSource),
 }
 
+impl AuditSource {
+    /// Whether it is of the store's replica, and not of the store that takes the writes.
+    pub const fn is_replica(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(source) => source.is_replica(),
+        }
+    }
+}
+
 /// Asks the store's own view.
 macro_rules! ask {
     ($source:expr, $method:ident($($argument:expr),*)) => {

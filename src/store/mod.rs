@@ -81,6 +81,16 @@ impl Location {
             Self::Postgres(_) => Ok(None),
         }
     }
+
+    /// Which store it is and where, without secrets; the replica's where that one is meant and there is one.
+    pub fn describe(&self, replica: bool) -> String {
+        match self {
+            Self::Sqlite { directory } => format!("SQLite at {}", sqlite::whole_path(directory).display()),
+            Self::Postgres(options) => {
+                options.replica.as_ref().filter(|_| replica).unwrap_or(&options.target).describe()
+            }
+        }
+    }
 }
 
 /// An opened store with a current schema.

@@ -48,6 +48,9 @@ impl Target {
     pub const fn has_several_hosts(&self) -> bool {
         match self.0 {}
     }
+    pub const fn describe(&self) -> String {
+        match self.0 {}
+    }
 }
 
 impl Database {
@@ -198,6 +201,9 @@ impl Source for AuditSource {
 }
 
 impl AuditSource {
+    pub const fn is_replica(&self) -> bool {
+        match *self {}
+    }
     pub(crate) const fn commit(&self) -> Result<(), StoreError> {
         match *self {}
     }

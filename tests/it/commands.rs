@@ -245,6 +245,31 @@ fn health_is_told_to_machines() {
 }
 
 #[test]
+fn who_asks_for_json_gets_an_object_of_every_failure() {
+    let data = new_data();
+    let (missing, settings) = (data.path().join("missing.jsonl"), data.path().join("settings.yaml"));
+    std::fs::write(&settings, "log: {level: loud}\n").unwrap();
+    let (missing, settings) = (missing.to_str().unwrap(), settings.to_str().unwrap());
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["verify"], 1, "ledger.db"),
+        (&["export", "--output", missing], 1, "ledger.db"),
+        (&["import", "--input", missing], 1, "missing.jsonl"),
+        (&["migrate", "--data", "/dev/null/data"], 1, "/dev/null/data"),
+        (&["verify", "--config", settings], BAD_CONFIGURATION, "log.level"),
+        (&["config", "show", "--config", settings], BAD_CONFIGURATION, "log.level"),
+        (&["health", "--config", settings], BAD_CONFIGURATION, "log.level"),
+    ];
+    for (arguments, code, said) in cases {
+        let ran = run(data.path(), &[*arguments, &["--json"]].concat());
+        let report = object_of(ran.fails(*code));
+        assert_eq!(report["ok"], false, "{arguments:?}");
+        let error = report["error"].as_str().unwrap();
+        assert!(error.contains(said) && ran.stderr.contains(error), "{arguments:?}: {ran:?}");
+        assert_eq!(run(data.path(), arguments).fails(*code).stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
 fn every_command_has_a_manual_page() {
     let data = new_data();
     run(data.path(), &["man", "pages/man1"]).ok();

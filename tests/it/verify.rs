@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{FUNDS, LAST_SEQ, Ran, World, new_data, run};
+use crate::support::{FUNDS, LAST_SEQ, Ran, World, ledger_command, new_data, run, run_command};
 
 /// How long a server without work may take to end. Far more than it needs, for busy machines.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
@@ -119,12 +119,21 @@ async fn a_report_can_be_read_by_programs() {
     let json: Value = serde_json::from_str(&report).unwrap();
     assert!(json.is_object() && report.trim_end().lines().count() == 1, "{report}");
     assert!(report.contains(&hash) && report.contains(&seq.to_string()), "{report}");
+    let store = format!("SQLite at {}", data.join("ledger.db").display());
+    assert_eq!((&json["store"], &json["replica"]), (&store.as_str().into(), &false.into()));
+    // Also where the directory is named from where one is.
+    let mut command = std::process::Command::new(ledger_command(data).get_program());
+    command.env_clear().current_dir(data).args(["verify", "--data", "."]);
+    let ran = run_command(command, "");
+    assert_eq!(ran.stderr, format!("reading {store}\n"));
 
     let copy = tampered(data, "update head set seq = seq + 1");
     let ran = verify(copy.path(), &["--json"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let json: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert!(json.is_object() && ran.stdout.contains("I6"), "{ran:?}");
+    let store = format!("SQLite at {}", copy.path().join("ledger.db").display());
+    assert_eq!(json["store"], store.as_str());
 }
 
 /// What is done to a ledger, and the invariants one of which must be named. Where an event tells more than

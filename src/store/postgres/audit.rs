@@ -80,6 +80,7 @@ const BEGIN: &str = "begin isolation level repeatable read read only; \
 #[derive(Debug)]
 pub struct AuditSource {
     client: ClientWrapper,
+    is_replica: bool,
     /// Whether the transaction goes on.
     open: Cell<bool>,
     // Last: the connection's task ends with it.
@@ -91,7 +92,10 @@ impl AuditSource {
     pub(super) fn open(options: &Options, seq: u64) -> Result<Self, StoreError> {
         if let Some(replica) = &options.replica {
             match Self::open_at(options, replica) {
-                Ok(source) if source.head()?.seq >= seq => return Ok(source),
+                Ok(mut source) if source.head()?.seq >= seq => {
+                    source.is_replica = true;
+                    return Ok(source);
+                }
                 Ok(_) => tracing::warn!("the replica is behind what is expected; the primary is read"),
                 Err(error) => tracing::warn!(%error, "the replica does not answer; the primary is read"),
             }
@@ -111,7 +115,12 @@ impl AuditSource {
 
     /// A view of what a transaction of this connection has written.
     pub(super) fn within(client: ClientWrapper, runtime: Runtime) -> Self {
-        Self { client, open: Cell::new(true), runtime }
+        Self { client, is_replica: false, open: Cell::new(true), runtime }
+    }
+
+    /// Whether it is of the replica.
+    pub const fn is_replica(&self) -> bool {
+        self.is_replica
     }
 
     /// Ends the transaction, so that what it has written is there.

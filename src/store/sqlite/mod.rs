@@ -169,6 +169,12 @@ impl Database {
     }
 }
 
+/// The database file in a data directory, from the root on where the system tells the working directory.
+pub(super) fn whole_path(directory: &Path) -> PathBuf {
+    let path = directory.join(DATABASE_FILE);
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 /// Makes the data directory with mode 0700 where it is missing. It is on disk when this returns: SQLite syncs the names
 /// in it, but not its own.
 ///

@@ -5,7 +5,9 @@ use throwaway_postgres::{Cluster, Replication};
 use super::{LATE, RECOVERED_WITHIN, ask, payment};
 use crate::support::books::{Books, FUNDS, expect_created};
 use crate::support::postgres::{new_cluster, serve_on, serve_on_set, serve_with, shared_cluster};
-use crate::support::{Ran, ledger_command, new_data, on_both_engines, run_command, variable, wait_until};
+use crate::support::{
+    Ran, Server, ledger_command, new_data, on_both_engines, run_command, variable, wait_until,
+};
 
 on_both_engines!(an_empty_database_is_all_that_is_needed);
 
@@ -94,6 +96,17 @@ fn lagging_replica(primary: &Cluster) -> Cluster {
     standby
 }
 
+/// Which store `verify` says that it has read, and whether it is a replica.
+fn read_by_verify(server: &Server) -> (String, bool) {
+    let output = server.command().args(["verify", "--json"]).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (store, is_replica) = (report["store"].as_str().unwrap(), report["replica"].as_bool().unwrap());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let replica = if is_replica { "the replica, " } else { "" };
+    assert!(told.contains(&format!("reading {replica}{store}\n")), "{told}");
+    (store.to_owned(), is_replica)
+}
+
 #[test]
 fn a_replica_that_lags_serves_histories_and_nothing_that_must_be_fresh() {
     let primary = new_cluster(&[]);
@@ -119,6 +132,9 @@ fn a_replica_that_lags_serves_histories_and_nothing_that_must_be_fresh() {
     let entries = || get(&format!("{account}/entries"))["data"].as_array().unwrap().len();
     assert_eq!(entries(), 1, "the replica has not heard of the last one");
     assert_eq!(second.verify(None), past, "verify reads at the replica");
+    let place = |cluster: &Cluster| format!("Postgres at 127.0.0.1:{}/{database}", cluster.port());
+    assert_eq!(read_by_verify(&second), (place(&standby), true));
+    assert_eq!(read_by_verify(&server), (place(&primary), false));
 
     standby.query("postgres", "select pg_wal_replay_resume()").unwrap();
     wait_until(RECOVERED_WITHIN + LATE, || match entries() {
