@@ -13,7 +13,7 @@ ARG RUST_VERSION=1.95.0
 # Debian 12 on both sides: the binary needs a glibc no older than the one that it was linked with.
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 WORKDIR /src
-# The tree has no history here: docker build --build-arg RINGLEDGER_COMMIT=$(git rev-parse --short=12 HEAD)
+# The tree has no history here: docker build --build-arg RINGLEDGER_COMMIT=$(git describe --always --dirty --abbrev=12 --exclude='*')
 ARG RINGLEDGER_COMMIT=
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 COPY . .

@@ -1,9 +1,13 @@
 //! Names the version, the optional features and the commit that a release is built from: what `RINGLEDGER_COMMIT` says, as
-//! where the tree has no history, or what git does. Other builds do not ask, since each commit would have them built again.
+//! where the tree has no history, or what git does, with `-dirty` where something was changed since. Other builds do not ask, since each commit would have them built again.
 //! Also says how binaries are linked.
 
 use std::path::Path;
 use std::process::Command;
+
+/// What the program is built from, from the top of the tree on. A new file is found by the one that names it.
+const BUILT_FROM: [&str; 6] =
+    [".cargo", "Cargo.lock", "Cargo.toml", "build.rs", "rust-toolchain.toml", "src"];
 
 fn main() {
     println!("cargo::rerun-if-env-changed=RINGLEDGER_COMMIT");
@@ -56,11 +60,20 @@ fn has_packed_relocations() -> bool {
 }
 
 fn of_history() -> Option<String> {
+    let top = git(&["rev-parse", "--show-toplevel"])?;
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
+    let sources = BUILT_FROM.map(|path| format!("{top}/{path}"));
     // A file that is missing would have every build begin anew.
-    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
-        println!("cargo::rerun-if-changed={log}");
+    for path in log.iter().chain(&sources).filter(|path| Path::new(path).exists()) {
+        println!("cargo::rerun-if-changed={path}");
     }
-    git(&["rev-parse", "--short=12", "HEAD"])
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let asked = [
+        &["status", "--porcelain", "--untracked-files=no", "--"][..],
+        &sources.each_ref().map(String::as_str),
+    ];
+    let is_changed = git(&asked.concat()).is_none_or(|changes| !changes.is_empty());
+    Some(if is_changed { commit + "-dirty" } else { commit })
 }
 
 fn git(arguments: &[&str]) -> Option<String> {
