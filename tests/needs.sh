@@ -8,6 +8,7 @@ needs=(
     'c++|g++|the fuzzer is C++'
     'kill|procps|the tests signal the server (a program of that name, not the one of the shell)'
     'curl|curl|the quickstart is tried as it is printed'
+    'sqlite3|sqlite3|the recipe for backups is followed as it is printed'
     'strace|strace|system calls are recorded, delayed and failed, as a disk would'
     'initdb|postgresql|the Postgres store is tested on throwaway clusters'
 )

@@ -1,7 +1,10 @@
-//! The recipes of README.md, Backup: taken while the server works, restored elsewhere, audited, served from.
+//! The recipes of README.md, Backup, as they are printed there: taken while the server works, audited, restored elsewhere,
+//! served from.
 
+use std::env;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -23,15 +26,39 @@ const PAYMENTS: usize = 40;
 /// By when these are made.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The only commands below the heading Backup that begin so.
+fn recipe(beginning: &str) -> &'static str {
+    let (_, backup) = include_str!("../../README.md").split_once("\n## Backup\n").unwrap();
+    let (backup, _) = backup.split_once("\n## ").unwrap();
+    let blocks = backup.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let found: Vec<_> = blocks.filter(|block| block.starts_with(beginning)).collect();
+    assert_eq!(found.len(), 1, "{beginning:?} begins {found:#?}");
+    found[0]
+}
+
+/// Runs commands as somebody would who is in `place` and has all programs at hand.
+fn follow(recipe: &str, place: &Path, variables: &[(&str, &str)]) {
+    let own = Path::new(env!("CARGO_BIN_EXE_ringledger")).parent().unwrap().to_owned();
+    let postgres = Binaries::find().unwrap().directory().to_owned();
+    let others = env::var_os("PATH").unwrap();
+    let programs = env::join_paths([own, postgres].into_iter().chain(env::split_paths(&others))).unwrap();
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", recipe]).current_dir(place);
+    command.env_clear().env("PATH", programs).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{recipe}{output:?}");
+}
+
 #[test]
 fn a_copy_of_sqlite_under_load_is_a_ledger() {
     let server = Server::start();
     let restored = taken_under_load(&server, || {
-        let data = new_data();
-        let database = rusqlite::Connection::open(server.data().join("ledger.db")).unwrap();
-        let copy = data.path().join("ledger.db");
-        database.execute("vacuum into ?1", [copy.to_str().unwrap()]).unwrap();
-        copy_key(&server, data.path());
+        let (place, data) = (new_data(), new_data());
+        symlink(server.data(), place.path().join("data")).unwrap();
+        follow(recipe("umask 077 && mkdir backup\n"), place.path(), &[]);
+        for file in ["ledger.db", "signing.key"] {
+            fs::copy(place.path().join("backup").join(file), data.path().join(file)).unwrap();
+        }
         Server::start_in(data, &[])
     });
     // Its journal is a write-ahead log again.
@@ -44,26 +71,16 @@ fn a_dump_of_postgres_under_load_is_a_ledger() {
     let url = cluster.url(&cluster.database().unwrap());
     let server = Server::start_set(&[], &[("store.url", &url)]);
     taken_under_load(&server, || {
-        let data = new_data();
-        let file = data.path().join("ledger.dump");
-        let file = file.to_str().unwrap();
-        run("pg_dump", &["--format=custom", "--file", file, "--dbname", &url]);
-        let url = cluster.url(&cluster.database().unwrap());
-        run("pg_restore", &["--exit-on-error", "--no-owner", "--dbname", &url, file]);
-        copy_key(&server, data.path());
-        Server::start_set_in(data, &[], &[("store.url", &url)])
+        let (place, data) = (new_data(), new_data());
+        let restored = cluster.url("restored");
+        let other = restored.strip_suffix("/restored").unwrap();
+        // What is set for the live ledger must not be what the last command reads.
+        let live = [("URL", &*url), ("OTHER", other), ("RINGLEDGER__STORE__REPLICA_URL", &url)];
+        follow(recipe("umask 077\n"), place.path(), &live);
+        // With another key the server would not start.
+        fs::copy(server.data().join("signing.key"), data.path().join("signing.key")).unwrap();
+        Server::start_set_in(data, &[], &[("store.url", &restored)])
     });
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    let mut command: Command = Binaries::find().unwrap().command(program);
-    let output = command.args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program}: {output:?}");
-}
-
-/// Without it the tokens of before would be worth nothing, and on Postgres the server would not start.
-fn copy_key(server: &Server, data: &Path) {
-    fs::copy(server.data().join("signing.key"), data.join("signing.key")).unwrap();
 }
 
 /// Has a backup taken and restored amid payments, and checks what it holds: everything that was acknowledged before, and
