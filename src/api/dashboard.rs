@@ -20,7 +20,7 @@ use crate::web::asset::Asset;
 use crate::web::call::Call;
 use crate::web::reply::Reply;
 
-static PAGE: LazyLock<Asset> = LazyLock::new(|| Asset::page(include_str!("dashboard/page.html")));
+static PAGE: LazyLock<Asset> = LazyLock::new(|| Asset::page(ringledger_assets::DASHBOARD.text()));
 
 /// What the process is.
 #[derive(Debug, Clone, Default, Serialize)]

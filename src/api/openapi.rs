@@ -13,9 +13,7 @@ use super::{Answer, Api};
 use crate::web::asset::Asset;
 use crate::web::call::Call;
 
-/// The page without the document.
-const PAGE: &str = include_str!("openapi/page.html");
-/// Where the document belongs in it.
+/// Where the document belongs in its page.
 const PLACE: &str = "{{document}}";
 
 static DOCUMENT: LazyLock<Asset> = LazyLock::new(|| {
@@ -27,7 +25,7 @@ static DOCUMENT: LazyLock<Asset> = LazyLock::new(|| {
 static DOCS: LazyLock<Asset> = LazyLock::new(|| {
     // Inside a page `</script>` and `<!--` would mean something.
     let document = text().trim_end().replace('<', "\\u003c");
-    Asset::page(PAGE.replace(PLACE, &document))
+    Asset::page(ringledger_assets::DOCS.text().replace(PLACE, &document))
 });
 
 /// The document as JSON, a line without its end.

@@ -1,4 +1,4 @@
-//! Puts the document together: the words of `document.yaml`, and what the route table and the error table know.
+//! Puts the document together: the words of `openapi.yaml`, and what the route table and the error table know.
 //!
 //! From the table come the security of an operation, the problems that any request of its kind may meet, and the header
 //! fields of its replies; from the errors, the responses and an example of each.
@@ -13,8 +13,6 @@ use crate::api::Endpoint;
 use crate::api::routes::{self, BodyRule, Row};
 use crate::web::problem::Problem;
 
-/// What is told by hand.
-const WORDS: &str = include_str!("document.yaml");
 /// Where an operation lists the codes that are its own.
 const OWN_CODES: &str = "x-problems";
 /// Responses of so many problems have a name of their own and are written once.
@@ -26,16 +24,17 @@ const EXAMPLE_REQUEST: &str = "01990f80-2b7d-7e11-9c22-6a7b8c9d0e1f";
 ///
 /// # Panics
 ///
-/// When `document.yaml`, a part of the program, is no such document; a test reads it.
+/// When `openapi.yaml`, a part of the program, is no such document; a test reads it.
 pub(super) fn build() -> Value {
-    let mut document: Value = serde_norway::from_str(WORDS).expect("a test has read it");
+    let mut document: Value =
+        serde_norway::from_str(&ringledger_assets::OPENAPI.text()).expect("a test has read it");
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
     let mut problems = Problems { known: occurrences(), shared: Mapping::new() };
     for (method, template, body, produces, endpoint) in routes::rows(false) {
         let item = &mut document["paths"][template];
         item["parameters"] =
             value(json!([reference("parameters", "RequestId"), reference("parameters", "TraceParent")]));
-        let operation = &mut item[method.as_str().to_lowercase()];
+        let operation = &mut item[method.as_str().to_ascii_lowercase()];
         complete(operation, &mut problems, &(method, template, body, produces, endpoint));
     }
     let components = &mut document["components"];
@@ -196,13 +195,13 @@ fn component_of(name: &HeaderName) -> Option<&'static str> {
 
 /// `retry-after` as `Retry-After`.
 fn canonical(name: &HeaderName) -> String {
-    let word = |word: &str| word[..1].to_uppercase() + &word[1..];
+    let word = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
     name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
 /// `not_found` as `NotFound`.
 fn pascal_case(code: &str) -> String {
-    code.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    code.split('_').map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
 }
 
 fn reference(kind: &str, name: &str) -> serde_json::Value {

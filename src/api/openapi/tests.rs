@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{PAGE, PLACE, text};
+use super::{PLACE, text};
 use crate::api::Endpoint;
 use crate::api::routes::{BodyRule, Row, rows};
 
@@ -139,7 +139,7 @@ fn every_problem_of_the_error_table_is_told_and_belongs_somewhere() {
 
 #[test]
 fn the_page_has_the_document_in_it() {
-    assert_eq!(PAGE.matches(PLACE).count(), 1);
+    assert_eq!(ringledger_assets::DOCS.text().matches(PLACE).count(), 1);
     let page = std::str::from_utf8(super::DOCS.body()).unwrap();
     let (_, rest) = page.split_once("<script type=\"application/json\" id=\"document\">").unwrap();
     let (data, _) = rest.split_once("</script>").unwrap();

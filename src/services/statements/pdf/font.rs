@@ -4,9 +4,11 @@
 //! character is one glyph, without kerning.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use pdf_writer::types::{CidFontType, FontFlags, SystemInfo, UnicodeCmap};
 use pdf_writer::{Chunk, Finish, Name, Rect, Ref, Str};
+use ringledger_assets::{INTER_REGULAR, INTER_SEMIBOLD};
 use sha2::{Digest, Sha256};
 use subsetter::GlyphRemapper;
 use ttf_parser::{Face, GlyphId, RawFace, Tag};
@@ -32,10 +34,12 @@ impl Weight {
         }
     }
 
-    const fn file(self) -> &'static [u8] {
+    fn file(self) -> &'static [u8] {
+        static REGULAR: LazyLock<Vec<u8>> = LazyLock::new(|| INTER_REGULAR.unpack());
+        static SEMI_BOLD: LazyLock<Vec<u8>> = LazyLock::new(|| INTER_SEMIBOLD.unpack());
         match self {
-            Self::Regular => include_bytes!("../../../../assets/fonts/inter-regular.otf"),
-            Self::SemiBold => include_bytes!("../../../../assets/fonts/inter-semibold.otf"),
+            Self::Regular => &REGULAR,
+            Self::SemiBold => &SEMI_BOLD,
         }
     }
 
