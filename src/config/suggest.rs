@@ -11,9 +11,9 @@ pub(super) fn nearest<'a>(
     known: impl Iterator<Item = &'a str>,
     separator: &str,
 ) -> Option<&'a str> {
-    let given = given.to_lowercase();
+    let given = given.to_ascii_lowercase();
     known
-        .map(|name| (distance(&given, &name.to_lowercase(), separator), name))
+        .map(|name| (distance(&given, &name.to_ascii_lowercase(), separator), name))
         .min()
         .filter(|(edits, _)| *edits <= MAX_EDITS)
         .map(|(_, name)| name)

@@ -37,7 +37,7 @@ pub(super) struct Names<'a>(BTreeMap<String, &'a str>);
 impl<'a> Names<'a> {
     /// The names that belong to `keys`.
     pub(super) fn of(keys: impl Iterator<Item = &'a str>) -> Self {
-        let named = keys.map(|key| (PREFIX.to_owned() + &key.replace('.', "__").to_uppercase(), key));
+        let named = keys.map(|key| (PREFIX.to_owned() + &key.replace('.', "__").to_ascii_uppercase(), key));
         Self(named.chain([(DATABASE_URL.to_owned(), "store.url")]).collect())
     }
 

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::convert::{signed, unsigned};
+use super::prepared::prepared;
 use super::rows::{self, get};
 use super::{Options, Target, connect, runtime};
 use crate::models::posting::{Entry, LoggedEvent};
@@ -139,7 +140,7 @@ impl AuditSource {
 
     pub(super) fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let found = async {
-            let statement = self.client.prepare_cached(sql).await?;
+            let statement = prepared(&self.client, sql).await?;
             self.client.query(&statement, parameters).await
         };
         Ok(self.runtime.block_on(found)?)

@@ -11,6 +11,7 @@ mod import;
 mod listen;
 mod options;
 mod pool;
+mod prepared;
 mod reader;
 pub mod rows;
 mod schema;

@@ -14,6 +14,7 @@ use tokio_postgres::{Error, Row};
 
 use super::convert::signed;
 use super::pool::CorePool;
+use super::prepared::prepared;
 use super::{Options, rows};
 use crate::models::posting::Entry;
 use crate::models::{Account, AccountId, Head, Transfer, TransferId, User, UserId};
@@ -222,7 +223,7 @@ async fn ask(
     sql: &'static str,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, Error> {
-    let statement = client.prepare_cached(sql).await?;
+    let statement = prepared(client, sql).await?;
     client.query(&statement, parameters).await
 }
 

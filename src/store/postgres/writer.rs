@@ -8,6 +8,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{self, BatchError, Memory};
+use super::prepared::prepared;
 use super::{Carrier, Dialled, Options, Server, dial, guards, rows};
 use crate::models::posting::{Command, Outcome, Unseen};
 use crate::models::{Head, Timestamp};
@@ -205,7 +206,7 @@ impl Writer {
     /// them. So a look begins where the one before has found nothing: a later hold ends after the last event of then.
     async fn ask_first_due(&mut self, clock: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let Session { client, memory } = self.connected().await?;
-        let statement = client.prepare_cached(FIRST_DUE).await?;
+        let statement = prepared(client, FIRST_DUE).await?;
         let row = client.query_one(&statement, &[&clock, &memory.no_expiry_before()]).await?;
         let (last_event, due): (Timestamp, Option<Timestamp>) = (rows::get(&row, 0)?, rows::get(&row, 1)?);
         memory.remember_no_expiry_before(due.map_or(last_event, |due| due.min(last_event)));
@@ -214,7 +215,7 @@ impl Writer {
 
     async fn ask_head(&mut self) -> Result<Head, StoreError> {
         let client = &self.connected().await?.client;
-        let statement = client.prepare_cached(CHECK).await?;
+        let statement = prepared(client, CHECK).await?;
         let row = client.query_one(&statement, &[]).await?;
         if rows::get(&row, 3)? {
             self.session = None;

@@ -132,6 +132,8 @@ impl<T: Tally> Histogram<T> {
 
     /// The counts now, each bucket with those below it, and the sum. The count of all is the
     /// last bucket's, so the two never disagree.
+    // Not in place: a scrape has this a dozen times.
+    #[inline(never)]
     pub(super) fn read(&self) -> Reading {
         let mut total = 0;
         let cumulative = std::array::from_fn(|bucket| {

@@ -43,9 +43,15 @@ pub(super) struct Labels(String);
 
 impl Labels {
     /// With one more label.
-    pub(super) fn and(mut self, name: &str, value: impl Display) -> Self {
+    pub(super) fn and(self, name: &str, value: impl Display) -> Self {
+        self.join(name, &value.to_string())
+    }
+
+    // Not in place: a scrape has this from dozens of places.
+    #[inline(never)]
+    fn join(mut self, name: &str, value: &str) -> Self {
         let comma = if self.0.is_empty() { "" } else { "," };
-        let value = value.to_string().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         self.0 = format!("{}{comma}{name}=\"{value}\"", self.0);
         self
     }
@@ -67,6 +73,7 @@ impl Text {
     }
 
     /// Begins a family; its samples follow. `name` goes without `_total` and `_info`, `help` needs no escapes.
+    #[inline(never)]
     pub(super) fn family(&mut self, name: &'static str, kind: Kind, help: &str) {
         self.name = name;
         self.suffix = match kind {
@@ -89,21 +96,23 @@ impl Text {
     /// A sample of a counter, gauge or info. Numbers are written in full; neither format minds.
     pub(super) fn sample(&mut self, labels: &Labels, value: impl Display) {
         let suffix = self.suffix;
-        self.line(suffix, labels, None, value);
+        self.line(suffix, labels, None, &value);
     }
 
     /// The samples of a histogram that was counted on `scale`.
+    #[inline(never)]
     pub(super) fn histogram(&mut self, scale: &Scale, labels: &Labels, reading: &Reading) {
         let bounds = scale.bounds.iter().map(|&(_, label)| label).chain(["+Inf"]);
         for (le, count) in bounds.zip(reading.cumulative) {
-            self.line("_bucket", labels, Some(le), count);
+            self.line("_bucket", labels, Some(le), &count);
         }
-        self.line("_sum", labels, None, units(scale, reading.sum));
-        self.line("_count", labels, None, reading.count());
+        self.line("_sum", labels, None, &units(scale, reading.sum));
+        self.line("_count", labels, None, &reading.count());
     }
 
     /// In pieces, since a scrape may have thousands of lines and runs beside requests.
-    fn line(&mut self, suffix: &str, Labels(labels): &Labels, le: Option<&str>, value: impl Display) {
+    #[inline(never)]
+    fn line(&mut self, suffix: &str, Labels(labels): &Labels, le: Option<&str>, value: &dyn Display) {
         let out = &mut self.out;
         out.extend([self.name, suffix]);
         let comma = if labels.is_empty() { "" } else { "," };

@@ -22,7 +22,9 @@ mod strict;
 mod tests;
 mod text;
 
-use bytes::Bytes;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::invalid::Invalid;
@@ -76,7 +78,29 @@ pub(crate) fn decode<'de, T: Deserialize<'de>>(
 
 /// Encodes `value` compactly.
 pub fn to_bytes(value: &impl Serialize) -> Result<Bytes, EncodeError> {
-    let mut text = Vec::with_capacity(REPLY_CAPACITY_BYTES);
+    let mut text = Encoded(BytesMut::with_capacity(REPLY_CAPACITY_BYTES));
     serde_json::to_writer(&mut text, value)?;
-    Ok(text.into())
+    Ok(text.0.freeze())
+}
+
+/// JSON in the making, which is dozens of writes of some bytes each. Not a vector: its `extend_from_slice` is generic code, which a
+/// crate that is built for size takes from a crate below, as a call, where this one is built in place: 2,000 instructions less
+/// for a small account.
+struct Encoded(BytesMut);
+
+impl io::Write for Encoded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -13,6 +13,7 @@ use crate::models::{Event, Fingerprint, IdempotencyKey, Transfer, TransferId, Us
 use crate::store::StoreError;
 use crate::store::keys::{self, Kept, KeptBatch};
 use crate::store::postgres::convert::{signed, unsigned};
+use crate::store::postgres::prepared::prepared;
 use crate::store::postgres::rows;
 
 const BODIES: &str = "select body from events where seq >= $1 and seq < $2 order by seq";
@@ -96,7 +97,7 @@ fn record(row: &Row, outcome: KeyOutcome) -> Result<KeyRecord, BatchError> {
 }
 
 async fn batch_outcome(client: &ClientWrapper, batch: KeptBatch) -> Result<KeyOutcome, BatchError> {
-    let statement = client.prepare_cached(BODIES).await?;
+    let statement = prepared(client, BODIES).await?;
     let seqs = batch.seqs();
     let found = client.query(&statement, &[&signed(seqs.start), &signed(seqs.end)]).await?;
     let bodies = found.iter().map(|row| rows::get::<&[u8]>(row, 0)).collect::<Result<Vec<_>, _>>()?;
@@ -107,7 +108,7 @@ async fn transfers(
     client: &ClientWrapper,
     ids: Vec<TransferId>,
 ) -> Result<HashMap<TransferId, Transfer>, BatchError> {
-    let statement = client.prepare_cached(TRANSFERS_BY_ID).await?;
+    let statement = prepared(client, TRANSFERS_BY_ID).await?;
     let found = client.query(&statement, &[&ids]).await?;
     // One that cannot be read is missed by its own key's record alone.
     let read = found.iter().filter_map(|row| rows::transfer(row).ok());

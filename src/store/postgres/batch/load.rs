@@ -14,6 +14,7 @@ use crate::models::{Account, Head, IdempotencyKey, Timestamp, Transfer, User, Us
 use crate::store::StoreError;
 use crate::store::columns::{account_columns, user_columns};
 use crate::store::postgres::convert::unsigned;
+use crate::store::postgres::prepared::prepared;
 use crate::store::postgres::rows;
 
 /// Opens a transaction and takes the lock. Each statement of one message has a snapshot of its own, so the lock is waited
@@ -113,7 +114,7 @@ pub(super) async fn load(
     let needs = Needs::of(commands);
     let (key_users, key_names): (Vec<_>, Vec<_>) = needs.keys.iter().cloned().unzip();
     // Known to the connection after its first batch: these send nothing then.
-    let (load, users) = tokio::try_join!(biased; client.prepare_cached(LOAD), client.prepare_cached(USERS))
+    let (load, users) = tokio::try_join!(biased; prepared(client, LOAD), prepared(client, USERS))
         .map_err(BatchError::NotCommitted)?;
     let wanted: [&(dyn ToSql + Sync); 4] = [&needs.accounts, &key_users, &key_names, &no_key_before];
     let wanted_users: [&(dyn ToSql + Sync); 2] = [&needs.user_ids, &needs.usernames];

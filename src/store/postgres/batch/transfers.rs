@@ -6,6 +6,7 @@ use tokio_postgres::{Error, Row};
 
 use crate::models::posting::Needs;
 use crate::store::columns::{account_columns, transfer_columns};
+use crate::store::postgres::prepared::prepared;
 
 /// Transfers by id.
 pub(super) const TRANSFERS_BY_ID: &str =
@@ -40,8 +41,8 @@ pub(super) async fn load(client: &ClientWrapper, needs: &Needs) -> Result<(Vec<R
     }
     let (transfers, accounts) = tokio::try_join!(
         biased;
-        client.prepare_cached(TRANSFERS),
-        client.prepare_cached(ACCOUNTS),
+        prepared(client, TRANSFERS),
+        prepared(client, ACCOUNTS),
     )?;
     let expiring = i64::from(needs.expiring);
     let wanted: [&(dyn ToSql + Sync); 2] = [&needs.transfers, &expiring];

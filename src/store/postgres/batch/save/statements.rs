@@ -5,6 +5,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Error, Statement};
 
 use crate::store::columns::{account_columns, entry_columns, transfer_columns};
+use crate::store::postgres::prepared::prepared;
 
 const USERS: &str = "insert into users (id, username, role, password_hash, created_at)
     select unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::timestamptz[])";
@@ -83,13 +84,13 @@ impl Statements {
     pub(in crate::store::postgres::batch) async fn prepare(client: &ClientWrapper) -> Result<Self, Error> {
         let (users, opened, updated, posted, keys, replaced_keys, dead_keys) = tokio::try_join!(
             biased;
-            client.prepare_cached(USERS),
-            client.prepare_cached(OPENED),
-            client.prepare_cached(UPDATED),
-            client.prepare_cached(POSTED),
-            client.prepare_cached(KEYS),
-            client.prepare_cached(REPLACED_KEYS),
-            client.prepare_cached(DEAD_KEYS),
+            prepared(client, USERS),
+            prepared(client, OPENED),
+            prepared(client, UPDATED),
+            prepared(client, POSTED),
+            prepared(client, KEYS),
+            prepared(client, REPLACED_KEYS),
+            prepared(client, DEAD_KEYS),
         )?;
         Ok(Self { users, opened, updated, posted, keys, replaced_keys, dead_keys })
     }
