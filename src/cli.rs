@@ -11,13 +11,15 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
-use clap_complete::Shell;
 
 use crate::config::{IoMode, Overrides, TOKEN_TTL_MAX_S, WORKERS_MAX};
 
+/// Version, commit and features, as `--version` tells them.
+pub const VERSION: &str = env!("RINGLEDGER_VERSION");
+
 /// A payments ledger behind HTTP whose tail latency stays flat.
 #[derive(Debug, Parser)]
-#[command(name = "ringledger", version = env!("RINGLEDGER_VERSION"), about, after_help = help::PROGRAM)]
+#[command(name = "ringledger", version = VERSION, about, after_help = help::PROGRAM)]
 struct Cli {
     #[command(flatten)]
     place: Place,
@@ -284,6 +286,18 @@ pub struct Man {
 pub struct Completions {
     /// Shell to complete in.
     pub shell: Shell,
+}
+
+/// Whom a completion script is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "they are names")]
+#[value(rename_all = "lower")]
+pub enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
 }
 
 /// A ledger head as `verify` prints it: the event's number, a colon, and the

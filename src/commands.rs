@@ -9,12 +9,13 @@ mod progress;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use ringledger_assets::{completions, manual};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::api::openapi;
 use crate::app::{self, AppFailure, Source, Start};
-use crate::cli::{Command, Config, Invocation, Man, Migrate, Token, User, UserAdd};
+use crate::cli::{Command, Config, Invocation, Man, Migrate, Shell, Token, User, UserAdd, VERSION};
 use crate::config::{Loaded, LogFormat, Secrets, Settings, Sources, load};
 use crate::models::posting::Outcome;
 use crate::models::user::BUILT_IN_OPERATOR;
@@ -139,17 +140,25 @@ fn run_with(invocation: Invocation, loaded: &Loaded) -> Result<(), Failure> {
     Ok(())
 }
 
-fn complete(shell: clap_complete::Shell) -> Result<(), AppFailure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut crate::cli::definition(), "ringledger", &mut script);
-    print(format_args!("{}", String::from_utf8_lossy(&script).trim_end()))
+fn complete(shell: Shell) -> Result<(), AppFailure> {
+    let script = match shell {
+        Shell::Bash => completions::BASH,
+        Shell::Elvish => completions::ELVISH,
+        Shell::Fish => completions::FISH,
+        Shell::Powershell => completions::POWERSHELL,
+        Shell::Zsh => completions::ZSH,
+    };
+    print(format_args!("{}", script.text().trim_end()))
 }
 
 fn write_man_pages(command: &Man) -> Result<(), AppFailure> {
     let directory = &command.directory;
-    let written = std::fs::create_dir_all(directory)
-        .and_then(|()| clap_mangen::generate_to(crate::cli::definition(), directory));
-    written.map_err(|error| failed(format!("cannot write to {}: {error}", directory.display())))
+    let write = || {
+        std::fs::create_dir_all(directory)?;
+        let mut pages = manual(VERSION).into_iter();
+        pages.try_for_each(|(name, page)| std::fs::write(directory.join(name), page))
+    };
+    write().map_err(|error| failed(format!("cannot write to {}: {error}", directory.display())))
 }
 
 const fn log_format(settings: &Settings) -> Format {

@@ -1,15 +1,13 @@
 //! ringledger: a payments ledger behind HTTP whose tail latency stays flat.
 //!
-//! The layers, from the top down. Each may name those below it, none above; `web`, `runtime`, `telemetry` and `config`
-//! are leaves that know nothing of the ledger. `ARCHITECTURE.md` tells the way of a request.
+//! The layers, from the top down. Each may name those below it, none above; `web`, `runtime`, `telemetry`, `config`
+//! and `assets` are leaves that know nothing of the ledger. `ARCHITECTURE.md` tells the way of a request.
 //!
-//! From `server` down each layer is a crate of its own in its directory (`models` and `store` are one), so that each can be
-//! built for speed or for size (`Cargo.toml`, `profile.release.package`) and none can name one above it.
+//! Each layer is a crate of its own in its directory (what starts, `app` and `commands`, is one, and so are `models` and
+//! `store`), so that each can be built for speed or for size (`Cargo.toml`, `profile.release.package`) and none can name one
+//! above it.
 
-pub mod cli;
-pub mod commands;
-
-pub mod app;
+pub use ringledger_program::{app, cli, commands};
 pub use ringledger_server as server;
 
 pub use ringledger_api as api;

@@ -1,5 +1,9 @@
 //! What the command line takes and what it refuses.
 
+use std::path::Path;
+
+use ringledger_assets::{completions, manual};
+
 use super::*;
 
 fn parse(line: &str) -> Result<Invocation, clap::Error> {
@@ -131,4 +135,41 @@ fn help_and_version_are_no_failures() {
     for line in ["ringledger --help", "ringledger --version", "ringledger token --help"] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 0, "{line}");
     }
+}
+
+/// The scripts in `src/assets/completions` and the pages in `src/assets/man` are what clap makes of the definition. After a
+/// change of it: `RINGLEDGER_MAKE_ASSETS=1 cargo test -p ringledger-program what_clap_makes`, twice, since they are built in.
+#[test]
+fn what_clap_makes_of_the_command_line_is_what_the_binary_carries() {
+    let carried = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets");
+    let is_made = std::env::var_os("RINGLEDGER_MAKE_ASSETS").is_some();
+    let assert_carried = |file: &str, carries: &str, expected: String| {
+        if is_made {
+            std::fs::write(carried.join(file), expected.replace(VERSION, "{{version}}")).unwrap();
+        } else {
+            assert!(carries == expected, "{file} is not what the command line says");
+        }
+    };
+    for (shell, name, script) in [
+        (clap_complete::Shell::Bash, "bash", completions::BASH),
+        (clap_complete::Shell::Elvish, "elvish", completions::ELVISH),
+        (clap_complete::Shell::Fish, "fish", completions::FISH),
+        (clap_complete::Shell::PowerShell, "powershell", completions::POWERSHELL),
+        (clap_complete::Shell::Zsh, "zsh", completions::ZSH),
+    ] {
+        let mut expected = Vec::new();
+        clap_complete::generate(shell, &mut definition(), "ringledger", &mut expected);
+        // `completions` prints the last line's end itself.
+        let expected = String::from_utf8(expected).unwrap().trim_end().to_owned() + "\n";
+        assert_carried(&format!("completions/{name}"), &script.text(), expected);
+    }
+    let fresh = tempfile::tempdir().unwrap();
+    clap_mangen::generate_to(definition(), fresh.path()).unwrap();
+    let pages = manual(VERSION);
+    for page in std::fs::read_dir(fresh.path()).unwrap().map(Result::unwrap) {
+        let name = page.file_name().into_string().unwrap();
+        let carries = pages.iter().find(|(carried, _)| *carried == name).map_or("", |(_, page)| page);
+        assert_carried(&format!("man/{name}"), carries, std::fs::read_to_string(page.path()).unwrap());
+    }
+    assert!(is_made || pages.len() == std::fs::read_dir(fresh.path()).unwrap().count());
 }

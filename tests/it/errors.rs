@@ -214,7 +214,8 @@ async fn text_may_be_spelled_with_escapes_and_space() {
 /// However little the log lets through, a failure's line names its request.
 #[test]
 fn a_failure_is_logged_under_its_request() {
-    let settings = [("log.filter", "warn,ringledger::app=info"), ("limits.request_timeout_ms", "100")];
+    let settings =
+        [("log.filter", "warn,ringledger_program::app=info"), ("limits.request_timeout_ms", "100")];
     let server = Server::start_set(&["--bench-endpoints"], &settings);
     let request = raw::Request::get("/cpu?ms=1000").field("X-Request-Id", "slow-one");
     let reply = raw::Connection::open(server.address()).call(request.bytes());

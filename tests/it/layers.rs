@@ -1,8 +1,8 @@
 //! The layers of the source tree, read from the sources: which module may name which, what the pure and the
 //! thin layers must never name, where `unsafe` may stand, and how long a file may be.
 //!
-//! main → commands → app → server → api → services → store → models; `web`, `runtime`, `telemetry` and
-//! `config` are leaves that know nothing of the domain. A path counts wherever it stands, in a `use` or in a
+//! main → commands → app → server → api → services → store → models; `web`, `runtime`, `telemetry`,
+//! `config` and `assets` are leaves that know nothing of the domain. A path counts wherever it stands, in a `use` or in a
 //! body.
 
 mod paths;
@@ -15,9 +15,9 @@ use paths::{NamedPath, named_paths};
 /// From the top down. Each may name those behind it and the leaves.
 const LAYERS: [&str; 7] = ["commands", "app", "server", "api", "services", "store", "models"];
 /// Each names nothing but itself.
-const LEAVES: [&str; 4] = ["web", "runtime", "telemetry", "config"];
+const LEAVES: [&str; 5] = ["web", "runtime", "telemetry", "config", "assets"];
 /// The process itself and the module map: they stand above all layers.
-const ROOTS: [&str; 3] = ["main", "lib", "ledger"];
+const ROOTS: [&str; 4] = ["main", "lib", "program", "ledger"];
 
 /// The longest that a file may be, in lines.
 const FILE_LINES: usize = 800;
