@@ -33,8 +33,8 @@ use crate::store::statements::{Line, LineQuery, Span, SpanQuery, StatementReader
 ///
 /// The latter is also for how long the thread may keep a ring from its core. A ring that had more than its share beside
 /// another thread does not preempt one at `SCHED_IDLE` that has just woken up, which then goes on until it sleeps or until
-/// the next tick of 4 ms (Linux 6.18). In two series of rounds the p99 of requests beside a statement was 2.1 and 2.0 ms
-/// with 200 entries, 0.8 and 2.1 with these; the statement takes a third longer.
+/// the next tick of 4 ms (Linux 6.18). In three series of rounds the p99 of requests beside a statement was 2.1, 2.0 and
+/// 2.4 ms with 200 entries, 0.8, 2.1 and 1.4 with these; the statement takes a third longer.
 const PAGE_ENTRIES: u32 = 56;
 /// Statements under way on one core. Bounds their memory together; more are refused.
 const UNDER_WAY_PER_CORE: usize = 16;
