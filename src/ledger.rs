@@ -4,6 +4,5 @@
 pub mod models;
 pub mod store;
 
-#[cfg(feature = "postgres")]
 use ringledger_runtime as runtime;
 use ringledger_telemetry as telemetry;

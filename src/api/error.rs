@@ -122,6 +122,9 @@ pub enum AppError {
     /// Bodies of batches that the user still sends hold as much as they may.
     #[error("too many bodies of one user")]
     TooManyBodies,
+    /// As many batches of the user are under way as may be.
+    #[error("too many batches of one user")]
+    TooManyBatches,
     /// Fields or head beyond their bounds.
     #[error("head too large")]
     HeadersTooLarge,
@@ -202,7 +205,9 @@ impl AppError {
                 .with_header(CONNECTION, HeaderValue::from_static("upgrade"))
                 .with_header(SEC_WEBSOCKET_VERSION, websocket::VERSION),
             Self::TooManyRequests { retry_after_s } => problem.with_header(RETRY_AFTER, retry_after_s.into()),
-            Self::TooManySockets | Self::TooManyBodies => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
+            Self::TooManySockets | Self::TooManyBodies | Self::TooManyBatches => {
+                problem.with_header(RETRY_AFTER, RETRY_AFTER_S)
+            }
             _ if status == StatusCode::SERVICE_UNAVAILABLE => problem.with_header(RETRY_AFTER, RETRY_AFTER_S),
             _ => problem,
         }
@@ -234,7 +239,7 @@ impl AppError {
             Self::UserNotFound => (S::UNPROCESSABLE_ENTITY, "user_not_found", "User not found"),
             Self::Rejected { rejection, .. } => rejection_row(rejection),
             Self::UpgradeRequired => (S::UPGRADE_REQUIRED, "upgrade_required", "Upgrade required"),
-            Self::TooManyRequests { .. } | Self::TooManySockets | Self::TooManyBodies => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
+            Self::TooManyRequests { .. } | Self::TooManySockets | Self::TooManyBodies | Self::TooManyBatches => (S::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests"),
             Self::HeadersTooLarge => (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Header fields too large"),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::NotImplemented(_) => (S::NOT_IMPLEMENTED, "not_implemented", "Not implemented"),
@@ -280,6 +285,7 @@ impl AppError {
             }
             Self::TooManySockets => "You have as many WebSockets open as one user may.",
             Self::TooManyBodies => "The batches that you are still sending hold as much as one user's may.",
+            Self::TooManyBatches => "As many of your batches are under way as one user may have.",
             Self::HeadersTooLarge => "The request has too many header fields, or too long ones.",
             Self::Internal(_) => {
                 "Something went wrong on our side; the log tells it under this request's id."

@@ -13,6 +13,9 @@ use super::sys;
 /// the clock's own system call stays below a tenth of the work.
 const BURN_ROUNDS: u64 = 4_000;
 
+/// How much nicer threads are that [`give_way`]: each step is a quarter more or less of a core (`sched(7)`), so ten are a tenth.
+const GIVING_WAY_NICE: u8 = 10;
+
 /// The cores that the calling thread may run on: the cpuset of the process as long as nothing was
 /// pinned. Call it before [`pin`]. Empty when the kernel does not say.
 pub fn allowed() -> Vec<CoreId> {
@@ -39,7 +42,17 @@ pub fn pin(core: CoreId) -> io::Result<()> {
 /// Lets the calling thread wait for its turn when it is woken, instead of interrupting the thread that runs on its
 /// core (`SCHED_BATCH`, `sched(7)`). For threads that rings wake and do not wait for.
 pub fn let_others_first() {
-    if let Err(error) = sys::become_batch(0) {
+    wait_for_turns(0);
+}
+
+/// The same, with a tenth of the share of a busy core that others have. For work that is not urgent and may hold a lock
+/// for a moment that a ring takes too, which a thread of the CPU pool must not: it would be preempted for seconds there.
+pub fn give_way() {
+    wait_for_turns(GIVING_WAY_NICE);
+}
+
+fn wait_for_turns(more_nice: u8) {
+    if let Err(error) = sys::become_batch(more_nice) {
         tracing::debug!(%error, "a background thread keeps its scheduling class");
     }
 }

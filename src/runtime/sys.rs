@@ -76,13 +76,14 @@ pub(super) fn become_idle_class() -> io::Result<()> {
     set_class(libc::SCHED_IDLE)
 }
 
-/// Puts the calling thread into `SCHED_BATCH`, where waking does not preempt, with niceness `nice` (`sched(7)`). To
-/// raise the niceness needs no privilege.
-pub(super) fn become_batch(nice: libc::c_int) -> io::Result<()> {
+/// Puts the calling thread into `SCHED_BATCH`, where waking does not preempt, with so much more niceness (`sched(7)`).
+/// Neither needs privilege.
+pub(super) fn become_batch(more_nice: u8) -> io::Result<()> {
     set_class(libc::SCHED_BATCH)?;
-    // On Linux niceness belongs to the thread.
-    // SAFETY: takes no pointer; 0 is the calling thread, which exists.
-    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
+    // SAFETY: takes no pointer. On Linux niceness belongs to the thread; to raise it never fails, and beyond 19 it is 19
+    // (nice(2)).
+    unsafe { libc::nice(more_nice.into()) };
+    Ok(())
 }
 
 fn set_class(class: libc::c_int) -> io::Result<()> {

@@ -3,8 +3,9 @@
 //!
 //! A batch has a place from the end of its body to the last byte of its reply that its connection takes. A body that is
 //! still arriving has none; it holds what has come of it, and all of them together at most as much as the places are
-//! for. The largest may take some minutes over a slow line, so the bodies of one user may have half of that: whoever
-//! sends slowly, by mistake or not, leaves the rest to everybody else. A reply that is not taken fast enough is cut.
+//! for. Of both, one user may have half: the largest body may take some minutes over a slow line and its reply half a
+//! minute, and whoever sends or reads slowly, by mistake or not, leaves the rest to everybody else. A reply that is not
+//! taken fast enough is cut.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,6 +31,10 @@ const REPLY_BYTES_PER_SECOND: u32 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Batches {
     places: Arc<Semaphore>,
+    /// What is left of its places to each user who has any. At most as many users as there are places.
+    places_of_users: RefCell<HashMap<UserId, Arc<Semaphore>>>,
+    /// How many places one user may have. Protects the others from one whose batches stay long.
+    places_of_user: usize,
     /// Bytes of bodies that are arriving.
     arriving: Cell<usize>,
     /// Those of each user who has any.
@@ -58,6 +63,9 @@ impl Batches {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             places: Arc::new(Semaphore::new(limits.batches_per_core)),
+            places_of_users: RefCell::default(),
+            // One is always possible.
+            places_of_user: (limits.batches_per_core / 2).max(1),
             arriving: Cell::new(0),
             of_users: RefCell::default(),
             bounds: Cell::new(Bounds::new(limits.batches_per_core, limits.batch_body_bytes)),
@@ -69,9 +77,15 @@ impl Batches {
         self.bounds.set(Bounds::new(batches_per_core, batch_body_bytes));
     }
 
-    /// Refuses a batch that would find no place now, before its body is sent in vain.
-    pub(super) fn check_room(&self) -> Result<(), AppError> {
-        if self.places.available_permits() > 0 { Ok(()) } else { Err(no_place()) }
+    /// Refuses a batch of `user`'s that would find no place now, before its body is sent in vain.
+    pub(super) fn check_room(&self, user: UserId) -> Result<(), AppError> {
+        if self.places.available_permits() == 0 {
+            return Err(no_place());
+        }
+        match self.places_of_users.borrow().get(&user) {
+            Some(own) if own.available_permits() == 0 => Err(AppError::TooManyBatches),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A body of `user`'s that begins to arrive.
@@ -79,10 +93,14 @@ impl Batches {
         Arrival { batches: self, user, bytes: 0 }
     }
 
-    /// A place for a batch whose body is there.
-    pub(super) fn place(&self) -> Result<Place, AppError> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| no_place())?;
-        Ok(Place { _permit: permit })
+    /// A place for a batch of `user`'s whose body is there.
+    pub(super) fn place(&self, user: UserId) -> Result<Place, AppError> {
+        let of_all = Arc::clone(&self.places).try_acquire_owned().map_err(|_| no_place())?;
+        let mut users = self.places_of_users.borrow_mut();
+        users.retain(|_, own| own.available_permits() < self.places_of_user);
+        let own = users.entry(user).or_insert_with(|| Arc::new(Semaphore::new(self.places_of_user)));
+        let of_user = Arc::clone(own).try_acquire_owned().map_err(|_| AppError::TooManyBatches)?;
+        Ok(Place { _of_all: of_all, _of_user: of_user })
     }
 }
 
@@ -133,7 +151,8 @@ impl Drop for Arrival<'_> {
 /// The place of a batch; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+    _of_user: OwnedSemaphorePermit,
 }
 
 impl Place {
@@ -185,7 +204,7 @@ mod tests {
         for arrival in &mut slow {
             arrival.grow(1).unwrap();
         }
-        let _places = [batches.place().unwrap(), batches.place().unwrap()];
+        let _places = [batches.place(user(1)).unwrap(), batches.place(user(2)).unwrap()];
         let mut large = [batches.arrival(user(100)), batches.arrival(user(101))];
         large[0].grow(100).unwrap();
         large[1].grow(50).unwrap();
@@ -221,17 +240,53 @@ mod tests {
     fn a_place_is_held_for_as_long_as_any_byte_of_the_reply() {
         let batches = batches();
         let under_way = UnderWay::alone();
-        let _other = batches.place().unwrap();
-        let reply =
-            batches.place().unwrap().kept_by(Reply::text(http::StatusCode::OK, "all of it"), &under_way);
+        let _other = batches.place(user(1)).unwrap();
+        let reply = batches
+            .place(user(2))
+            .unwrap()
+            .kept_by(Reply::text(http::StatusCode::OK, "all of it"), &under_way);
         assert_eq!(reply.body, "all of it");
         let rest = reply.body.slice(8..);
         drop(reply);
-        assert!(matches!(batches.check_room(), Err(AppError::Overloaded(_))));
-        assert!(batches.place().is_err());
+        assert!(matches!(batches.check_room(user(2)), Err(AppError::Overloaded(_))));
+        assert!(batches.place(user(2)).is_err());
         drop(rest);
-        batches.check_room().unwrap();
-        batches.place().unwrap();
+        batches.check_room(user(2)).unwrap();
+        batches.place(user(2)).unwrap();
+    }
+
+    #[test]
+    fn one_user_has_half_of_the_places() {
+        let batches = Batches::new(&Limits { batches_per_core: 4, ..Limits::default() });
+        let mut own = vec![batches.place(user(1)).unwrap(), batches.place(user(1)).unwrap()];
+        assert!(matches!(batches.check_room(user(1)), Err(AppError::TooManyBatches)));
+        assert!(matches!(batches.place(user(1)), Err(AppError::TooManyBatches)));
+        batches.check_room(user(2)).unwrap();
+        let others = [batches.place(user(2)).unwrap(), batches.place(user(3)).unwrap()];
+        assert!(matches!(batches.check_room(user(1)), Err(AppError::Overloaded(_))), "nobody has room");
+        drop(others);
+        // What is given back is the user's own again, and a refusal has cost nobody a place.
+        own.pop();
+        own.push(batches.place(user(1)).unwrap());
+        let _others = [batches.place(user(2)).unwrap(), batches.place(user(2)).unwrap()];
+    }
+
+    #[test]
+    fn users_without_a_place_are_forgotten() {
+        let batches = batches();
+        for n in 0..100 {
+            drop(batches.place(user(n)).unwrap());
+        }
+        assert_eq!(batches.places_of_users.borrow().len(), 1);
+    }
+
+    #[test]
+    fn where_there_is_one_place_anybody_may_have_it() {
+        let batches = Batches::new(&Limits { batches_per_core: 1, ..Limits::default() });
+        let place = batches.place(user(1)).unwrap();
+        assert!(matches!(batches.place(user(1)), Err(AppError::Overloaded(_))));
+        drop(place);
+        batches.place(user(2)).unwrap();
     }
 
     #[test]

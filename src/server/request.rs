@@ -228,9 +228,12 @@ impl Exchanges {
         let answering = async {
             let outcome = self.reply_to(&record, &mut arrived.body, &under_way).await;
             let patience = match outcome {
-                Err(AppError::Overloaded(_) | AppError::TooManyBodies | AppError::TooManyRequests { .. }) => {
-                    REFUSAL
-                }
+                Err(
+                    AppError::Overloaded(_)
+                    | AppError::TooManyBodies
+                    | AppError::TooManyBatches
+                    | AppError::TooManyRequests { .. },
+                ) => REFUSAL,
                 Ok(_) | Err(_) => DISCARD,
             };
             let (reply, ends_connection) = record.settle(outcome, &self.api.recent);

@@ -4,6 +4,9 @@
 //!     cargo build --release --workspace
 //!     target/release/followers --binary target/release/ringledger
 //!
+//! The ledger lies in the directory for temporary files. Where the disk's syncs vary more than anything that readers
+//! cost, `TMPDIR=/dev/shm` leaves the disk out.
+//!
 //! Each reader but a few follows one account of its own; the few follow everything as an operator does. Exits with 1 if
 //! a reader missed an event, saw one twice or out of order, or if the one that is stuck was not cut off.
 

@@ -59,10 +59,11 @@ impl Exchanges {
         let (BodyRule::BatchJson, Some(user)) = (route.body, user) else {
             return Ok((self.body(head, route, body, None).await?, None));
         };
-        self.batches.check_room()?;
-        let mut arrival = self.batches.arrival(user.actor().id);
+        let user = user.actor().id;
+        self.batches.check_room(user)?;
+        let mut arrival = self.batches.arrival(user);
         let whole = self.body(head, route, body, Some(&mut arrival)).await?;
-        Ok((whole, Some(self.batches.place()?)))
+        Ok((whole, Some(self.batches.place(user)?)))
     }
 
     async fn body(

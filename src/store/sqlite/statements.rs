@@ -1,8 +1,10 @@
 //! Reads for statements on a thread and connection of their own, for all cores.
 //!
 //! Not on a core: a statement is hundreds of pages, and one that is not in memory holds its reader up for the disk. Not
-//! in the CPU pool either: reading takes locks inside SQLite that the cores' connections take too (the shared memory of
-//! the log), and a thread at `SCHED_IDLE` that is preempted there would stop a core.
+//! in the CPU pool either: reading takes a lock inside SQLite that the cores' connections take too (over the shared memory
+//! of the log, for a microsecond at both ends of a page), and a thread at `SCHED_IDLE` that is preempted there would stop
+//! a core. So the thread gives way without leaving the normal classes: it waits for its turn, and a page is over within
+//! one.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,6 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Reader;
+use crate::runtime::cores;
 use crate::store::StoreError;
 use crate::store::statements::{Line, LineQuery, Span, SpanQuery};
 
@@ -45,7 +48,10 @@ impl StatementReader {
         let (questions, asked) = mpsc::channel(QUEUE);
         let handle = std::thread::Builder::new()
             .name("statements".into())
-            .spawn(move || answer(&reader, asked))
+            .spawn(move || {
+                cores::give_way();
+                answer(&reader, asked);
+            })
             .map_err(|error| {
                 StoreError::Unavailable(format!("cannot start the statements thread: {error}"))
             })?;

@@ -21,6 +21,7 @@ on_both_stores!(
     a_batch_has_up_to_8192_transfers,
     a_body_of_the_bound_is_taken_and_one_more_byte_is_413,
     batches_beyond_the_bound_are_refused_and_told_when_to_come_again,
+    one_user_has_half_of_the_places,
     bodies_that_arrive_slowly_hold_no_place_and_little_memory,
     the_bounds_of_a_batch_can_be_set,
     routes_are_told_by_their_templates,
@@ -52,7 +53,11 @@ fn padded(world: &World, amount: i64, bytes: usize) -> Vec<u8> {
 }
 
 fn post(world: &World, key: &str) -> Request {
-    Request::post(BATCH).bearer(world.alice.api.token()).field("Idempotency-Key", key)
+    post_by(world.alice.api.token(), key)
+}
+
+fn post_by(token: &str, key: &str) -> Request {
+    Request::post(BATCH).bearer(token).field("Idempotency-Key", key)
 }
 
 async fn a_body_of_the_bound_is_taken_and_one_more_byte_is_413(store: Store) {
@@ -101,32 +106,60 @@ fn wait_for_place(world: &World, prefix: &str) {
     });
 }
 
-/// One that is not read holds its place: its reply is several MiB.
-async fn batches_beyond_the_bound_are_refused_and_told_when_to_come_again(store: Store) {
+/// A world with so many places for batches, whose bodies may be long enough for [`holds_a_place`].
+async fn world_of_places(store: Store, places: &str) -> World {
     let body_bytes = (4 * BODY_BYTES).to_string();
     let settings = [
-        ("limits.batches_per_core", "1"),
+        ("limits.batches_per_core", places),
         ("runtime.workers", "1"),
         ("limits.batch_body_bytes", &*body_bytes),
         ("store.commit_timeout_ms", "25000"),
     ];
-    let world = World::of_set(store, &settings).await;
+    World::of_set(store, &settings).await
+}
+
+/// A batch of alice's that is not read, so that it holds its place: its reply is several MiB.
+fn holds_a_place(world: &World, key: &str) -> Connection {
     let mut payment = world.payment(1);
     payment["metadata"] = json!({"text": "x".repeat(3_900)});
     let large = json!({"transfers": vec![payment; 2_000]}).to_string();
     let mut unread = Connection::open_narrow(world.server.address());
-    unread.send(post(&world, "unread").json(&large).bytes());
+    unread.send(post(world, key).json(&large).bytes());
     assert!(unread.read_some().is_some_and(|bytes| bytes.starts_with(b"HTTP/1.1 200")));
-    let mut second = Connection::open(world.server.address());
-    let refusal = second.call(single(&world, "second"));
-    assert_problem(&refusal, 503, "overloaded");
+    unread
+}
+
+#[track_caller]
+fn assert_refused_for_now(refusal: &Reply, status: u16, code: &str) {
+    assert_problem(refusal, status, code);
     let seconds = refusal.field("retry-after").expect("when to come again");
     assert!(seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0), "{refusal:?}");
     assert_eq!(refusal.field("cache-control"), Some("no-store"));
+}
+
+async fn batches_beyond_the_bound_are_refused_and_told_when_to_come_again(store: Store) {
+    let world = world_of_places(store, "1").await;
+    let unread = holds_a_place(&world, "unread");
+    let mut second = Connection::open(world.server.address());
+    assert_refused_for_now(&second.call(single(&world, "second")), 503, "overloaded");
     // Nobody without a token is told of it; what is no batch needs no place.
     let anonymous = Request::post(BATCH).json(json!({"transfers": [world.payment(1)]}).to_string());
     assert_problem(&second.call(anonymous.bytes()), 401, "unauthenticated");
     world.alice.api.transfer(&world.payment(1)).send().await.json(201);
+    unread.reset();
+    wait_for_place(&world, "after");
+}
+
+/// Whoever does not read keeps nobody else out.
+async fn one_user_has_half_of_the_places(store: Store) {
+    let world = world_of_places(store, "2").await;
+    let unread = holds_a_place(&world, "unread");
+    let mut second = Connection::open(world.server.address());
+    assert_refused_for_now(&second.call(single(&world, "second")), 429, "too_many_requests");
+    let of_bob = json!({"transfers": [euros(&world.bob.account, &world.alice.account, 1)]}).to_string();
+    let of_bob = post_by(world.bob.api.token(), "k").json(of_bob);
+    let reply = Connection::open(world.server.address()).call(of_bob.bytes());
+    assert_eq!(reply.status, 200, "{reply:?}");
     unread.reset();
     wait_for_place(&world, "after");
 }

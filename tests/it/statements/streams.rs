@@ -9,15 +9,16 @@ use crate::support::books::{Books, FUNDS};
 use crate::support::raw::{Connection, Request};
 use crate::support::{Scrape, Server, on_both_engines, wait_until};
 
-/// Entries of a long account, and of one whose PDF a build without optimisation makes in time.
+/// Entries of a long account, and of one whose PDF a build without optimisation makes in a second.
 const LONG: u64 = 100_000;
 const LONG_PDF: u64 = 10_000;
-/// Most resident memory of a statement of any length, above that of the server that has made a short one.
-const STATEMENT_BYTES: u64 = 4 << 20;
+/// Most resident memory of a statement of any length, above that of the server that has made a short one. From 10,000
+/// entries on it no longer grows: 2 to 3 MiB for those, up to 4.7 in eight runs of 100,000.
+const STATEMENT_BYTES: u64 = 6 << 20;
 /// Statements that may be under way on a core.
 const UNDER_WAY: usize = 16;
 /// Entries of a page: each is a job of the CPU pool.
-const PAGE_ENTRIES: u64 = 200;
+const PAGE_ENTRIES: u64 = 56;
 /// How much later than promised a busy machine may be.
 const LATE: Duration = Duration::from_secs(10);
 
@@ -78,22 +79,28 @@ fn read_to_the_end(server: &Server, request: &Request) -> (Vec<u8>, u64) {
 }
 
 fn a_long_statement_is_whole_and_takes_little_memory(engine: &str) {
-    for (accept, entries, end) in
-        [("text/csv", LONG, "\r\nclosing,,"), ("application/pdf", LONG_PDF, "%%EOF\n\r\n0\r\n\r\n")]
-    {
-        let (server, books) = long_account(engine, entries, &[("log.access", "off")]);
-        let request = statement(&books, accept).field("Connection", "close");
-        let short =
-            books.get(&path(&books.accounts[0], "?to=2020-01-01T00:00:00Z&from=2020-01-01T00:00:00Z"));
-        let short = short.field("Accept", accept).field("Connection", "close");
-        read_to_the_end(&server, &short);
-        let before = server.process().resident_bytes();
-        let (tail, most) = read_to_the_end(&server, &request);
-        let tail = String::from_utf8_lossy(&tail).into_owned();
-        assert!(tail.contains(end) && tail.ends_with("\r\n0\r\n\r\n"), "{accept}: {tail}");
-        let more = most.saturating_sub(before);
-        assert!(more < STATEMENT_BYTES, "{accept} of {entries} entries took {} KiB", more >> 10);
-    }
+    check_memory(engine, "text/csv", LONG, "\r\nclosing,,");
+    check_memory(engine, "application/pdf", LONG_PDF, "%%EOF\n\r\n0\r\n\r\n");
+}
+
+/// On one engine, since it takes a build without optimisation some ten seconds.
+#[test]
+fn a_pdf_of_100_000_entries_takes_no_more_memory() {
+    check_memory("uring", "application/pdf", LONG, "%%EOF\n\r\n0\r\n\r\n");
+}
+
+fn check_memory(engine: &str, accept: &str, entries: u64, end: &str) {
+    let (server, books) = long_account(engine, entries, &[("log.access", "off")]);
+    let request = statement(&books, accept).field("Connection", "close");
+    let short = books.get(&path(&books.accounts[0], "?to=2020-01-01T00:00:00Z&from=2020-01-01T00:00:00Z"));
+    let short = short.field("Accept", accept).field("Connection", "close");
+    read_to_the_end(&server, &short);
+    let before = server.process().resident_bytes();
+    let (tail, most) = read_to_the_end(&server, &request);
+    let tail = String::from_utf8_lossy(&tail).into_owned();
+    assert!(tail.contains(end) && tail.ends_with("\r\n0\r\n\r\n"), "{accept}: {tail}");
+    let more = most.saturating_sub(before);
+    assert!(more < STATEMENT_BYTES, "{accept} of {entries} entries took {} KiB", more >> 10);
 }
 
 /// Jobs that the CPU pool has run.
@@ -122,7 +129,7 @@ fn a_client_that_leaves_stops_its_statement(engine: &str) {
         200 => Ok(()),
         status => Err(format!("{status}: no place has come free")),
     });
-    // Sixteen whole statements would be some 8,000 jobs; what nobody reads is made no further than buffers have room.
+    // Sixteen whole statements would be some 28,000 jobs; what nobody reads is made no further than buffers have room.
     let most = UNDER_WAY as u64 * LONG / PAGE_ENTRIES / 4;
     let after = jobs(&mut watcher);
     assert!(after < most, "{after} jobs for clients that have read nothing");
@@ -196,6 +203,22 @@ fn the_connection_goes_on_behind_a_statement(engine: &str) {
     let head = connection.reply_to_head();
     assert_eq!((head.status, head.field("content-type")), (200, Some("application/pdf")));
     assert_eq!(connection.call(Request::get("/health").bytes()).status, 200);
+}
+
+/// Its thread waits for its turn, and gets a small part of a core that others want.
+#[test]
+fn the_reader_of_statements_gives_way_to_requests() {
+    let server = Server::start();
+    let process = server.process();
+    wait_until(LATE, || match (process.schedule("worker-0"), process.schedule("statements")) {
+        // 19 is the most.
+        (Some((libc::SCHED_OTHER, nice)), Some((libc::SCHED_BATCH, nicer)))
+            if nicer == (nice + 10).min(19) =>
+        {
+            Ok(())
+        }
+        other => Err(format!("{other:?}")),
+    });
 }
 
 #[test]

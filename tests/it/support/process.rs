@@ -35,6 +35,13 @@ impl Process {
         self.cpu_time().checked_sub(before).expect("CPU time only rises")
     }
 
+    /// Scheduling policy (`sched_setscheduler(2)`) and niceness of its thread of this name, once it has one.
+    pub(crate) fn schedule(self, thread: &str) -> Option<(i32, i64)> {
+        let stats = self.look().tasks().unwrap().filter_map(|task| task.ok()?.stat().ok());
+        let stat = stats.into_iter().find(|stat| stat.comm == thread)?;
+        Some((stat.policy?.cast_signed(), stat.nice))
+    }
+
     /// Open file descriptors.
     pub(crate) fn open_files(self) -> usize {
         self.look().fd_count().unwrap()
