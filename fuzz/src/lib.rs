@@ -35,7 +35,7 @@ pub static TARGETS: [Target; 17] = [
     Target { name: "websocket", run: websocket::websocket },
 ];
 
-/// An input of `config` as a start of the program reads it, which takes a thousand times as long. Whether it is accepted;
+/// An input of `config` as a start of the program reads it, which is too slow for a fuzzer. Whether it is accepted;
 /// `None` of one that is a single value.
 pub fn load_whole(bytes: &[u8]) -> Option<bool> {
     settings::whole(bytes)
