@@ -11,6 +11,7 @@
 mod raw;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::fs;
 use std::io::{self, Write};
@@ -37,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const VANISHES_WITHIN: Duration = Duration::from_mins(2);
 /// So long that a connection has been parked.
 const PARKED_AFTER: Duration = Duration::from_millis(1_200);
+/// How long one life of the server may take. Its parts have bounds of their own.
+const LIFE_WITHIN: Duration = Duration::from_mins(2);
 /// What cuts off those who never end.
 const DEADLINE_MS: u32 = 1_000;
 
@@ -149,11 +152,12 @@ fn live(sources: &Sources, logging: &Logging, lines: &Mutex<mpsc::Receiver<Strin
     let load = || config::load(sources).map(|loaded| loaded.settings).map_err(|error| error.to_string());
     let (served, (found, wanted)) = (&settings, mpsc::channel());
     thread::scope(|scope| {
+        let (_lives, life) = mpsc::channel::<Infallible>();
+        scope.spawn(move || end_if_longer(&life));
         let clients = scope.spawn(move || {
+            let _ends = EndsServer;
             let address = wanted.recv_timeout(PATIENCE).unwrap();
-            let clients = Clients::connect(address, &operator_token(served));
-            terminate();
-            clients
+            Clients::connect(address, &operator_token(served))
         });
         let log = scope.spawn(move || {
             let (lines, mut log) = (lines.lock().unwrap(), Vec::new());
@@ -188,10 +192,32 @@ fn operator_token(settings: &Settings) -> String {
     Tokens::new(&app::keyring(settings).unwrap()).issue(actor, 60).unwrap()
 }
 
-/// As an operating system ends a service.
-fn terminate() {
-    let pid = std::process::id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+/// Has the server drain when it goes, as an operating system does: also when the clients have failed, since the test would
+/// else wait for the server.
+struct EndsServer;
+
+impl Drop for EndsServer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tell("a client failed; the server is told to end");
+        }
+        let pid = std::process::id().to_string();
+        let ran = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(ran.is_ok_and(|status| status.success()) || thread::panicking(), "no signal was sent");
+    }
+}
+
+/// Ends the test when the server does not end, which runs in this process. What keeps the other end is dropped then.
+fn end_if_longer(life: &mpsc::Receiver<Infallible>) {
+    if matches!(life.recv_timeout(LIFE_WITHIN), Err(mpsc::RecvTimeoutError::Timeout)) {
+        tell("the server did not end in time");
+        std::process::exit(1);
+    }
+}
+
+/// Past what the test runner keeps until the end of a test, which may not come.
+fn tell(what: &str) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// One connection in each state that a drain may find.

@@ -44,12 +44,17 @@ fn parse(path: &Path) -> Result<Vec<Entry>, Problem> {
         reason,
         origin: Origin::Flag { name: "--config" },
     })?;
+    entries_in(path, &text)
+}
+
+/// The entries of the text of a YAML file. `path` is what messages name.
+pub(super) fn entries_in(path: &Path, text: &str) -> Result<Vec<Entry>, Problem> {
     let syntax = |reason: String| Problem::Syntax { path: path.to_owned(), reason };
-    match Yaml::from_str::<Option<Node>>(&text).map_err(|error| syntax(error.to_string()))? {
+    match Yaml::from_str::<Option<Node>>(text).map_err(|error| syntax(error.to_string()))? {
         None => Ok(Vec::new()),
         Some(Node::Leaf(_)) => Err(syntax("is not a mapping of sections".to_owned())),
         Some(Node::Members(members)) => {
-            let lines = lines::of_keys(&text);
+            let lines = lines::of_keys(text);
             let origin = |key: &str| Origin::File { path: path.to_owned(), line: lines.get(key).copied() };
             let mut entries = Vec::new();
             flatten("", members, &origin, &mut entries);

@@ -32,7 +32,9 @@ pub(super) fn of_keys(text: &str) -> BTreeMap<String, usize> {
                 }
             }
             Event::Alias(_) => {
-                begun(&mut open);
+                if let Some(level) = open.last_mut() {
+                    level.alias();
+                }
             }
             Event::Nothing
             | Event::StreamStart
@@ -67,6 +69,15 @@ impl Level {
                 lines.insert(key.clone(), line);
                 self.expects = Expects::Value(key);
             }
+            Expects::Value(_) => self.expects = Expects::Key,
+            Expects::Nothing => {}
+        }
+    }
+
+    /// What it stands for is not followed, so a key that is one has no name and no line.
+    fn alias(&mut self) {
+        match self.expects {
+            Expects::Key => self.expects = Expects::Value(join(&self.section, "*")),
             Expects::Value(_) => self.expects = Expects::Key,
             Expects::Nothing => {}
         }
@@ -113,6 +124,13 @@ mod tests {
                 ("store", 14),
             ]
         );
+    }
+
+    #[test]
+    fn an_alias_in_the_place_of_a_key_moves_no_line() {
+        let lines = of_keys("log:\n  filter: &name level\n  *name : info\n  slow_ms: 5\n");
+        let found: Vec<_> = lines.iter().map(|(key, line)| (key.as_str(), *line)).collect();
+        assert_eq!(found, [("log", 1), ("log.filter", 2), ("log.slow_ms", 4)]);
     }
 
     #[test]

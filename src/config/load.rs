@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use figment2::Figment;
 use figment2::error::Kind;
-use figment2::providers::Serialized;
 use figment2::value::Value;
 
 use super::check::{self, Violation};
@@ -184,7 +183,11 @@ fn not_utf8(path: &Path) -> Problem {
 
 /// Keeps the entries whose key is a setting. A known key or section without a
 /// value, as in `log:`, says nothing and is dropped.
-fn reject_unknown(entries: &mut Vec<Entry>, known: &BTreeMap<String, Value>, problems: &mut Vec<Problem>) {
+pub(super) fn reject_unknown(
+    entries: &mut Vec<Entry>,
+    known: &BTreeMap<String, Value>,
+    problems: &mut Vec<Problem>,
+) {
     entries.retain(|entry| {
         let is_absent = matches!(entry.value, Value::Empty(..));
         if known.contains_key(&entry.key) {
@@ -229,14 +232,12 @@ fn settle(entries: &BTreeMap<String, Entry>) -> Settings {
     merge(entries.values()).expect("values that were each read alone, of different keys")
 }
 
-/// The defaults with `entries` on top. Text becomes a number or a truth value
-/// where the setting is one.
-fn merge<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Settings, Kind> {
+/// The defaults, which the types of the settings bring, with `entries` on top.
+/// Text becomes a number or a truth value where the setting is one.
+pub(super) fn merge<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Settings, Kind> {
     entries
         .into_iter()
-        .fold(Figment::from(Serialized::defaults(Settings::default())), |figment, entry| {
-            figment.merge(entry.clone())
-        })
+        .fold(Figment::new(), |figment, entry| figment.merge(entry.clone()))
         .extract_lossy()
         .map_err(|error| error.kind)
 }

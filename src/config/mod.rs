@@ -11,6 +11,8 @@ mod choices;
 mod entry;
 mod error;
 mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lines;
 mod live;
 mod load;

@@ -64,17 +64,25 @@ fn is_ours(variable: &str) -> bool {
 
 /// The entries of the `.env` file at `path`; none when there is no such file.
 pub(super) fn dotenv(path: &Path, names: &Names<'_>, problems: &mut Vec<Problem>) -> Vec<Entry> {
-    let origin = |variable: &str| Origin::DotEnv { path: path.to_owned(), variable: variable.to_owned() };
     match parse_dotenv(path) {
-        Ok(variables) => {
-            let ours = variables.into_iter().filter(|(name, _)| is_ours(name));
-            entries(ours.collect(), names, origin, problems)
-        }
+        Ok(variables) => of_dotenv(path, variables, names, problems),
         Err(problem) => {
             problems.push(problem);
             Vec::new()
         }
     }
+}
+
+/// The entries of what stands in a `.env` file. `path` is what messages name.
+pub(super) fn of_dotenv(
+    path: &Path,
+    variables: Vec<(String, String)>,
+    names: &Names<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Entry> {
+    let origin = |variable: &str| Origin::DotEnv { path: path.to_owned(), variable: variable.to_owned() };
+    let ours = variables.into_iter().filter(|(name, _)| is_ours(name));
+    entries(ours.collect(), names, origin, problems)
 }
 
 fn parse_dotenv(path: &Path) -> Result<Vec<(String, String)>, Problem> {
@@ -89,10 +97,15 @@ fn parse_dotenv(path: &Path) -> Result<Vec<(String, String)>, Problem> {
             });
         }
     };
+    variables_in(&text).map_err(|reason| Problem::Syntax { path: path.to_owned(), reason })
+}
+
+/// The variables of the text of a `.env` file, or what is wrong with it.
+pub(super) fn variables_in(text: &str) -> Result<Vec<(String, String)>, String> {
     // Editors of another system mark UTF-8 with this sign; the library takes it for a name.
-    let bare = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
     let variables: dotenvy::Result<Vec<_>> = dotenvy::from_read_iter(bare.as_bytes()).collect();
-    variables.map_err(|error| Problem::Syntax { path: path.to_owned(), reason: dotenv_reason(&error) })
+    variables.map_err(|error| dotenv_reason(&error))
 }
 
 /// The library's message quotes the line, which may hold a secret. One of our

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::io;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::http::Connection;
@@ -78,18 +79,21 @@ fn look_at_transfers(
     }
     let made = applied.len() + accounts.funded.len();
     findings.check("I2", transfers.len() == made, format!("{} transfers, not {made}", transfers.len()));
-    let place = |transfer: &Value| Some((transfer["seq"].as_u64()?, text(transfer, "created_at")));
+    look_at_order(findings, transfers);
+}
+
+/// I6: numbers without a gap, and times that never fall.
+fn look_at_order(findings: &mut Findings, transfers: &[Value]) {
+    let place = |transfer: &Value| {
+        let time: Timestamp = transfer["created_at"].as_str()?.parse().ok()?;
+        Some((transfer["seq"].as_u64()?, time))
+    };
     let mut places: Vec<_> = transfers.iter().filter_map(place).collect();
     places.sort_unstable();
     let gap = places.iter().zip(1..).find(|((seq, _), place)| seq != place);
     findings.check("I6", gap.is_none() && places.len() == transfers.len(), format!("seq: {gap:?}"));
-    // RFC 3339 in UTC, as far as seconds, is in the order of its text.
-    let falls = places.windows(2).find(|pair| seconds(&pair[1].1) < seconds(&pair[0].1));
+    let falls = places.windows(2).find(|pair| pair[1].1 < pair[0].1);
     findings.check("I6", falls.is_none(), format!("the time falls: {falls:?}"));
-}
-
-fn seconds(time: &str) -> &str {
-    time.split(['.', 'Z']).next().unwrap_or_default()
 }
 
 fn is_of(transfer: &Value, accounts: &Accounts, order: &Order, seq: u64) -> bool {
@@ -128,4 +132,43 @@ fn look_at_accounts(
     }
     findings.check("I3", sum == 0, format!("the sum is {sum}"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn breaches(rows: &[(u64, &str)]) -> Vec<String> {
+        let mut findings = Findings::default();
+        let transfers: Vec<_> =
+            rows.iter().map(|(seq, time)| json!({"seq": seq, "created_at": time})).collect();
+        look_at_order(&mut findings, &transfers);
+        findings.breaches.into_iter().map(|(_, detail)| detail).collect()
+    }
+
+    #[test]
+    fn order_is_by_seq_and_times_are_instants() {
+        let rows = [
+            (3, "2026-01-01T00:00:01Z"),
+            (1, "2026-01-01T00:00:00.9Z"),
+            (2, "2026-01-01T00:00:00.900001Z"),
+            (4, "2026-01-01T00:00:01Z"),
+        ];
+        assert_eq!(breaches(&rows), [""; 0]);
+    }
+
+    #[test]
+    fn a_time_that_falls_by_a_microsecond_is_found() {
+        let rows = [(1, "2026-01-01T00:00:00.9Z"), (2, "2026-01-01T00:00:00.899999Z")];
+        assert!(matches!(&breaches(&rows)[..], [found] if found.starts_with("the time falls")));
+    }
+
+    #[test]
+    fn a_gap_or_what_is_no_time_is_found() {
+        let time = "2026-01-01T00:00:00Z";
+        assert!(matches!(&breaches(&[(1, time), (3, time)])[..], [found] if found.starts_with("seq")));
+        assert!(matches!(&breaches(&[(1, "yesterday")])[..], [found] if found.starts_with("seq")));
+    }
 }

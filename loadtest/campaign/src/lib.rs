@@ -160,9 +160,9 @@ impl Campaign {
         Ok(moment)
     }
 
-    /// Waits for the end of a server that ends by itself, and starts it again; how it ended.
-    pub fn await_end_and_restart(&mut self) -> io::Result<ExitStatus> {
-        let status = self.server.wait()?;
+    /// Waits for the end of a server that ends by itself, which must come in time, and starts it again; how it ended.
+    pub fn await_end_and_restart(&mut self, within: Duration) -> io::Result<ExitStatus> {
+        let status = self.server.wait(within)?;
         self.start_server_again()?;
         Ok(status)
     }

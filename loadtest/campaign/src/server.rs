@@ -15,6 +15,8 @@ use tempfile::TempDir;
 const START_PATIENCE: Duration = Duration::from_mins(1);
 /// Between two starts.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at a process that is to end.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long the clients' token lives, in seconds: longer than any campaign.
 const TOKEN_TTL_S: &str = "86400";
 
@@ -59,9 +61,19 @@ impl Server {
         self.child.wait().map(drop)
     }
 
-    /// Waits until the process ends by itself.
-    pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait()
+    /// Waits until the process ends by itself, so long at most.
+    pub(crate) fn wait(&mut self, within: Duration) -> io::Result<ExitStatus> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                let detail = format!("the server did not end within {within:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, detail));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Starts the process again, which must have ended, and again if it ends because its database does not answer, as a

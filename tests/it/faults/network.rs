@@ -2,13 +2,13 @@
 //! beside one that is in order. Between the server and Postgres, `postgres::outages` does the same.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::books::{Books, FUNDS, Order, expect_created};
 use crate::support::raw::{Connection, Reply, Request};
-use crate::support::{Scrape, Server, on_both_engines, wait_until};
+use crate::support::{Scrape, Server, SetsAtEnd, on_both_engines, wait_until};
 
 on_both_engines!(
     a_request_that_stalls_at_any_byte_goes_on_there,
@@ -25,7 +25,20 @@ const SERVED_WITHIN: Duration = Duration::from_secs(5);
 const CROWD: usize = 1_000;
 /// The number of the one request that all of them begin.
 const CROWD_NUMBER: usize = 999_999;
-/// Requests of the client in order while the crowd is there.
+/// How many of the crowd have a place at the server for as long as they stay: those that trickle, are silent, in a head, in
+/// a body, or do not read. Whoever ends a side in a head is told goodbye.
+const STAYING: u64 = 5 * CROWD as u64;
+/// What would end them before all are there, on a busy machine.
+const PATIENT: [(&str, &str); 3] = [
+    ("limits.head_timeout_ms", "300000"),
+    ("limits.body_timeout_ms", "300000"),
+    ("limits.write_timeout_ms", "300000"),
+];
+/// Resets between two bytes of those that trickle.
+const RESETS: usize = CROWD / 20;
+/// How long the crowd may take until all of it has been accepted, on a busy machine.
+const THERE_WITHIN: Duration = Duration::from_mins(1);
+/// Requests of the client in order while the crowd comes and is there, at the least.
 const SERVED: usize = 30;
 /// How long what the crowd held may take to be given back.
 const RELEASED_WITHIN: Duration = Duration::from_secs(20);
@@ -37,8 +50,12 @@ struct Setting {
 
 impl Setting {
     fn new(engine: &str) -> Self {
+        Self::with(engine, &[])
+    }
+
+    fn with(engine: &str, settings: &[(&str, &str)]) -> Self {
         ringledger::runtime::raise_file_limit().unwrap();
-        let server = Server::start_with(&["--io", engine]);
+        let server = Server::start_set(&["--io", engine], settings);
         let books = Books::open(&server, 2);
         Self { server, books }
     }
@@ -169,22 +186,40 @@ fn a_reply_goes_on_wherever_its_reader_pauses(engine: &str) {
     setting.assert_made(1);
 }
 
-/// What the crowd does beside being there.
-fn pester(address: SocketAddr, request: &[u8], stop: &AtomicBool, dribbling: &mut [Connection]) {
-    for byte in request.iter().cycle() {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        for connection in &mut *dribbling {
-            // Those whose request was answered, or whose time was up, are over some day.
-            let _ = connection.try_send([*byte]);
-        }
-        for _ in 0..CROWD / 20 {
-            if let Ok(mut connection) = Connection::try_open(address) {
-                let _ = connection.try_send(&request[..request.len() / 2]);
-                connection.reset();
+/// What the crowd does beside being there, counted.
+#[derive(Debug, Default)]
+struct Pestering {
+    stop: AtomicBool,
+    /// Connections that were reset in the middle of a request.
+    resets: AtomicUsize,
+    /// Those that trickle and have never failed to.
+    trickling: AtomicUsize,
+}
+
+impl Pestering {
+    fn go_on(&self, address: SocketAddr, request: &[u8], trickling: &mut Vec<Connection>) {
+        for byte in request.iter().cycle() {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
             }
+            trickling.retain_mut(|connection| connection.try_send([*byte]).is_ok());
+            self.trickling.store(trickling.len(), Ordering::Relaxed);
+            let reset = || {
+                let mut connection = Connection::try_open(address)?;
+                connection.try_send(&request[..request.len() / 2])?;
+                connection.reset();
+                std::io::Result::Ok(())
+            };
+            let resets = (0..RESETS).filter(|_| reset().is_ok()).count();
+            self.resets.fetch_add(resets, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a thousand were reset, upon which as many must still trickle.
+    fn is_whole(&self) -> bool {
+        let is_whole = self.resets.load(Ordering::Relaxed) >= CROWD;
+        assert!(!is_whole || self.trickling.load(Ordering::Relaxed) == CROWD, "some that trickle are gone");
+        is_whole
     }
 }
 
@@ -210,24 +245,34 @@ fn crowd(setting: &Setting) -> Vec<Connection> {
 }
 
 fn a_thousand_of_each_kind_hold_nobody_up(engine: &str) {
-    let setting = Setting::new(engine);
+    let setting = Setting::with(engine, &PATIENT);
     let mut good = setting.connect();
+    // None but the good one, which has been accepted.
+    wait_until(RELEASED_WITHIN, || match Scrape::on(&mut good).sum("connections", &[]) {
+        1 => Ok(()),
+        open => Err(format!("{open} connections")),
+    });
     let files = setting.server.process().open_files();
-    let mut dribbling: Vec<_> = (0..CROWD).map(|_| setting.connect()).collect();
+    let mut trickling: Vec<_> = (0..CROWD).map(|_| setting.connect()).collect();
     let crowd = crowd(&setting);
-    let stop = AtomicBool::new(false);
+    let pestering = Pestering::default();
     let (address, request) = (setting.server.address(), setting.request(CROWD_NUMBER));
     thread::scope(|scope| {
-        let pestering = scope.spawn(|| pester(address, &request, &stop, &mut dribbling));
-        for number in 0..SERVED {
+        let _ends = SetsAtEnd(&pestering.stop);
+        scope.spawn(|| pestering.go_on(address, &request, &mut trickling));
+        let all_there = Instant::now() + THERE_WITHIN;
+        for number in 0.. {
             let begin = Instant::now();
             expect_created(&good.call(setting.request(number)));
             assert!(begin.elapsed() < SERVED_WITHIN, "request {number} took {:?}", begin.elapsed());
+            let open = Scrape::on(&mut good).sum("connections", &[]);
+            if number >= SERVED && pestering.is_whole() && open > STAYING {
+                return;
+            }
+            assert!(Instant::now() < all_there, "{open} connections, and {pestering:?}");
         }
-        stop.store(true, Ordering::Relaxed);
-        pestering.join().unwrap();
     });
-    drop((crowd, dribbling));
+    drop((crowd, trickling));
     wait_until(RELEASED_WITHIN, || {
         let open = Scrape::on(&mut good).sum("connections", &[]);
         let held = setting.server.process().open_files();

@@ -1,8 +1,10 @@
-//! Code that panics: in a handler it costs one request, in the lane or a worker the server, which says so and ends. What
-//! a panic in a job of the CPU pool costs is told by that pool's own tests.
+//! Code that panics: in a handler it costs one request, in the lane or a worker the server, which says so and ends; the
+//! whole process is in `process`. What a panic in a job of the CPU pool costs is told by that pool's own tests.
 
 #[path = "../../../benches/subjects/request.rs"]
 mod subject;
+
+mod process;
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

@@ -6,6 +6,7 @@ mod client;
 mod engines;
 mod pages;
 pub(crate) mod postgres;
+pub(crate) mod preload;
 mod process;
 pub(crate) mod raw;
 mod scrape;

@@ -200,6 +200,11 @@ impl Server {
 
     /// The data directory of a server that has ended.
     pub(crate) fn into_data(mut self) -> TempDir {
+        self.take_data()
+    }
+
+    /// The same, when the server will be replaced by one on it.
+    pub(crate) fn take_data(&mut self) -> TempDir {
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
     }
 
@@ -243,6 +248,11 @@ impl Server {
     /// Log lines written so far and not yet taken.
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.log.try_iter().collect()
+    }
+
+    /// Log lines until the end of a process that has ended, not yet taken.
+    pub(crate) fn remaining_lines(&self) -> Vec<String> {
+        self.log.iter().collect()
     }
 
     /// Log lines written until it listened; the last one says where.

@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::sched::{CloneFlags, setns, unshare};
+
 /// What is written at once; the second time in the least that the disk gives.
 const BLOCKS: [usize; 2] = [64 << 10, 4 << 10];
 
@@ -25,12 +27,31 @@ impl Space {
             (&["--mount"], &["--mount"]),
             (&["--user", "--map-root-user", "--mount"], &["--user", "--preserve-credentials", "--mount"]),
         ];
+        let size = format!("size={mib}m,mode=700");
         let held =
-            ways.into_iter().find_map(|(unshare, enter)| Some((hold(unshare, directory, mib)?, enter)));
+            ways.into_iter().find_map(|(unshare, enter)| Some((hold(unshare, directory, &size)?, enter)));
         let (holder, enter) = held.expect(
             "no tmpfs can be mounted here: this test needs CAP_SYS_ADMIN, or user namespaces \
              (sysctl user.max_user_namespaces, a container's seccomp profile)",
         );
+        Self::held_by(holder, enter, directory)
+    }
+
+    /// A disk in place of `directory` that every user may look into, for this thread and what it starts from now on, which
+    /// also sees the directory's old content no more. Only root can have it: a user namespace has no second user, and
+    /// one cannot be entered by a thread.
+    pub(super) fn around_this_thread(directory: &Path, mib: u32) -> Self {
+        const NEEDS: &str =
+            "this test needs root, or CAP_SYS_ADMIN and CAP_SYS_CHROOT, to put a database on a small disk";
+        let holder = hold(&["--mount"], directory, &format!("size={mib}m,mode=755")).expect(NEEDS);
+        let namespace = File::open(format!("/proc/{}/ns/mnt", holder.id())).unwrap();
+        // A thread that shares its working directory with others cannot enter (setns(2)).
+        unshare(CloneFlags::CLONE_FS).unwrap();
+        setns(namespace, CloneFlags::CLONE_NEWNS).expect(NEEDS);
+        Self::held_by(holder, &["--mount"], directory)
+    }
+
+    fn held_by(holder: Child, enter: &[&str], directory: &Path) -> Self {
         let id = holder.id().to_string();
         let words = ["nsenter", "--target", &id].into_iter().chain(enter.iter().copied()).chain(["--"]);
         let prefix = words.map(str::to_owned).collect();
@@ -84,13 +105,13 @@ impl Drop for Space {
 }
 
 /// Starts a process that has mounted the disk and waits; `None` where that is not allowed.
-fn hold(unshare: &[&str], directory: &Path, mib: u32) -> Option<Child> {
-    let script = r#"mount -t tmpfs -o "size=$1m,mode=700" none "$0" && echo mounted && exec sleep infinity"#;
+fn hold(unshare: &[&str], directory: &Path, options: &str) -> Option<Child> {
+    let script = r#"mount -t tmpfs -o "$1" none "$0" && echo mounted && exec sleep infinity"#;
     let mut holder = Command::new("unshare")
         .args(unshare)
         .args(["sh", "-c", script])
         .arg(directory)
-        .arg(mib.to_string())
+        .arg(options)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

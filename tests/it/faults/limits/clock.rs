@@ -1,59 +1,33 @@
 //! Wall clocks that are set forward and back while the server runs. Ids stay different, the ledger's time never falls,
 //! `seq` has no gap, tokens that were issued go on, and holds end once.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use campaign::{Campaign, Options, Store};
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::super::crash::options;
 use super::ORDERS;
 use crate::postgres::assert_unavailable;
+use crate::support::preload::Preload;
 use crate::support::raw::{Connection, Request};
-use crate::support::{new_data, wait_until};
+use crate::support::wait_until;
 
 const HOUR_S: i64 = 3_600;
 /// How long a hold may remain after its time, on a busy machine.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A wall clock for servers, some seconds off the real one.
-struct Clock {
-    directory: TempDir,
-}
+struct Clock(Preload);
 
 impl Clock {
     fn new() -> Self {
-        let directory = new_data();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults/limits/wall_clock.c");
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(directory.path().join("wall_clock.so"))
-            .arg(source)
-            .status();
-        assert!(compiled.unwrap().success());
-        fs::write(directory.path().join("shift"), 0_i64.to_ne_bytes()).unwrap();
-        Self { directory }
-    }
-
-    fn variables(&self) -> Vec<(String, String)> {
-        let path = |name: &str| self.path(name).to_str().unwrap().to_owned();
-        vec![("LD_PRELOAD".into(), path("wall_clock.so")), ("WALL_CLOCK_SHIFT".into(), path("shift"))]
+        Self(Preload::new("faults/limits/wall_clock.c", &0_i64.to_ne_bytes()))
     }
 
     /// Sets it so many seconds off, at once and for everybody.
     fn set(&self, shift_s: i64) {
-        // In place: the programs have it in their memory.
-        let file = OpenOptions::new().write(true).open(self.path("shift")).unwrap();
-        file.write_all_at(&shift_s.to_ne_bytes(), 0).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.0.tell(&shift_s.to_ne_bytes());
     }
 }
 
@@ -91,7 +65,7 @@ fn a_clock_that_leaves_that_of_postgres_refuses_writes_until_it_is_back() {
 }
 
 fn begin(clock: &Clock, store: Store) -> Campaign {
-    Campaign::begin(&Options { variables: clock.variables(), ..options(store) }).unwrap()
+    Campaign::begin(&Options { variables: clock.0.variables(), ..options(store) }).unwrap()
 }
 
 fn jump(clock: &Clock, campaign: &Campaign, shifts_s: &[i64]) {
@@ -128,7 +102,7 @@ fn wait_until_refused(campaign: &Campaign) -> u64 {
 #[test]
 fn a_hold_ends_once_and_at_its_time_whatever_the_clock_does() {
     let clock = Clock::new();
-    let options = Options { variables: clock.variables(), clients: 1, ..options(Store::Sqlite) };
+    let options = Options { variables: clock.0.variables(), clients: 1, ..options(Store::Sqlite) };
     let campaign = Campaign::begin(&options).unwrap();
     let accounts = list(&campaign, "/api/v1/accounts");
     // The first one has no floor, so that a hold is never refused.

@@ -22,6 +22,8 @@ const BODY_BYTES: usize = 64 << 20;
 const ABORTED: i32 = 6;
 /// How long the bodies may take to be too much.
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// How long the process may take to be gone, what it had written down of its memory included.
+const ENDED_WITHIN: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_server_out_of_memory_ends_loudly_and_the_next_one_has_everything() {
@@ -43,7 +45,7 @@ fn a_server_out_of_memory_ends_loudly_and_the_next_one_has_everything() {
             let (address, token) = (campaign.address(), campaign.token().to_owned());
             scope.spawn(move || fill(address, &token, number));
         }
-        campaign.await_end_and_restart().unwrap()
+        campaign.await_end_and_restart(ENDED_WITHIN).unwrap()
     });
     assert_eq!(ended.signal(), Some(ABORTED), "{ended:?}");
     campaign.wait_for_recovery(Instant::now()).unwrap();

@@ -1,4 +1,4 @@
-/* A wall clock that is off by as many seconds as a file says: for LD_PRELOAD, the file's path in WALL_CLOCK_SHIFT. The
+/* A wall clock that is off by as many seconds as a file says: for LD_PRELOAD, the file's path in PRELOAD_SHARED. The
  * file is mapped, so that whoever writes to it sets the clock at once. The monotonic clock is left alone. */
 
 #define _GNU_SOURCE
@@ -13,7 +13,7 @@
 static volatile long long *shift_s;
 
 __attribute__((constructor)) static void map(void) {
-    const char *path = getenv("WALL_CLOCK_SHIFT");
+    const char *path = getenv("PRELOAD_SHARED");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     void *mapped = mmap(NULL, sizeof *shift_s, PROT_READ, MAP_SHARED, file, 0);
     if (mapped == MAP_FAILED) {
