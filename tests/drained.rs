@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raw::{Connection, Request};
-use ringledger::app::{self, Source};
+use ringledger::app::{self, Source, Start};
 use ringledger::config::{self, Overrides, Settings, Sources};
 use ringledger::models::user::BUILT_IN_OPERATOR;
 use ringledger::models::{Actor, Role};
@@ -173,7 +173,8 @@ fn live(sources: &Sources, logging: &Logging, lines: &Mutex<mpsc::Receiver<Strin
                 }
             }
         });
-        app::serve(served, Source { load: &load, files: &Vec::new }, logging).unwrap();
+        let start = Start::begin(Vec::new()).unwrap();
+        app::serve(start, served, Source { load: &load, files: &Vec::new }, logging).unwrap();
         clients.join().unwrap().assert_over();
         for line in log.join().unwrap() {
             let is_bad = ["panicked", "outlived", "\"ERROR\""].iter().any(|word| line.contains(word));
