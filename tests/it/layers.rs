@@ -72,7 +72,7 @@ fn may_name(module: &str, other: &str) -> bool {
         (Some(_), None) => {
             LEAVES.contains(&other) || (other == "cli" && ["commands", "app"].contains(&module))
         }
-        (None, _) => module == "cli" && other == "config",
+        (None, _) => module == "cli" && ["config", "assets"].contains(&other),
     }
 }
 
