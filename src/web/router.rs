@@ -1,7 +1,8 @@
 //! Finds the route of a method and a path.
 //!
-//! Owns a tree of path segments built once from the route table. Knows nothing of what a route
-//! does: the caller chooses the type. A lookup allocates nothing; parameters borrow from the path.
+//! Owns a table of the paths without parameters and a tree of the others' segments, built once from the route table.
+//! Knows nothing of what a route does: the caller chooses the type. A lookup allocates nothing; parameters borrow
+//! from the path.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -26,6 +27,10 @@ pub const MAX_PARAMS: usize = 4;
 ///   that any path knows.
 #[derive(Debug)]
 pub struct Router<R> {
+    /// Paths without parameters, by their length. One comparison finds such a path, which in the tree would take one for
+    /// each literal beside those of its segments.
+    fixed: Vec<Vec<(Box<str>, Endpoint<R>)>>,
+    /// All other paths.
     root: Node<R>,
     asterisk: Endpoint<R>,
 }
@@ -64,19 +69,30 @@ impl<R> Router<R> {
     /// On a malformed template, more than [`MAX_PARAMS`] parameters, a route given twice, or
     /// `HEAD` or `OPTIONS`, which the router derives: errors in the program, found at start-up.
     pub fn new<'t>(routes: impl IntoIterator<Item = (Method, &'t str, R)>) -> Self {
-        let mut root = Node::default();
+        let (mut fixed, mut root) = (Vec::new(), Node::default());
         let mut methods = Vec::new();
         for (method, template, route) in routes {
             if !methods.contains(&method) {
                 methods.push(method.clone());
             }
-            root.insert(method, template, route);
+            assert!(
+                method != Method::HEAD && method != Method::OPTIONS,
+                "route {method} {template}: HEAD and OPTIONS are derived"
+            );
+            let segments = parse_template(template);
+            let names: Box<[_]> = segments.iter().filter_map(Segment::name).collect();
+            let endpoint =
+                if names.is_empty() { of_path(&mut fixed, template) } else { root.endpoint(&segments) };
+            endpoint.add(Route { method, names, target: route }, template);
         }
-        Self { root, asterisk: Endpoint { routes: Vec::new(), allow: allow_of(methods.iter()) } }
+        Self { fixed, root, asterisk: Endpoint { routes: Vec::new(), allow: allow_of(methods.iter()) } }
     }
 
     /// Looks up `method` on `path`, the path component of the request target as sent.
     pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Match<'a, R> {
+        if let Some(endpoint) = self.fixed(path) {
+            return endpoint.select(method, Default::default());
+        }
         let mut values = Values::default();
         let found = match path.strip_prefix('/') {
             Some(rest) => self.root.descend(Some(rest), &mut values),
@@ -87,6 +103,25 @@ impl<R> Router<R> {
             None => Match::NotFound,
         }
     }
+
+    fn fixed(&self, path: &str) -> Option<&Endpoint<R>> {
+        let of_length = self.fixed.get(path.len())?;
+        of_length.iter().find(|(known, _)| **known == *path).map(|(_, endpoint)| endpoint)
+    }
+}
+
+/// The endpoint of a path without parameters.
+fn of_path<'f, R>(fixed: &'f mut Vec<Vec<(Box<str>, Endpoint<R>)>>, path: &str) -> &'f mut Endpoint<R> {
+    if fixed.len() <= path.len() {
+        fixed.resize_with(path.len() + 1, Vec::new);
+    }
+    let of_length = &mut fixed[path.len()];
+    let known = of_length.iter().position(|(known, _)| **known == *path);
+    let index = known.unwrap_or_else(|| {
+        of_length.push((path.into(), Endpoint::empty()));
+        of_length.len() - 1
+    });
+    &mut of_length[index].1
 }
 
 /// The parameters of a matched path.
@@ -207,16 +242,10 @@ impl<R> Node<R> {
         found
     }
 
-    fn insert(&mut self, method: Method, template: &str, target: R) {
-        assert!(
-            method != Method::HEAD && method != Method::OPTIONS,
-            "route {method} {template}: HEAD and OPTIONS are derived"
-        );
-        let segments = parse_template(template);
+    /// The endpoint of a path with these segments.
+    fn endpoint(&mut self, segments: &[Segment<'_>]) -> &mut Endpoint<R> {
         let node = segments.iter().fold(self, |node, segment| node.child(segment));
-        let names = segments.iter().filter_map(Segment::name).collect();
-        let route = Route { method, names, target };
-        node.endpoint.get_or_insert_with(Endpoint::empty).add(route, template);
+        node.endpoint.get_or_insert_with(Endpoint::empty)
     }
 
     fn child(&mut self, segment: &Segment<'_>) -> &mut Self {
