@@ -2,10 +2,12 @@
 //! or in its full format for people. It knows nothing of where lines go.
 
 use std::io::Write;
+use std::ops::Range;
+use std::ptr;
 use std::time::{Duration, Instant};
 
-use super::TARGET;
-use super::stamp::Stamp;
+use super::{TARGET, stamp};
+use crate::request_id;
 
 /// What a request's line tells. Whoever fills it in bounds the lengths, and sees to it that id, trace and route hold
 /// nothing that JSON must escape.
@@ -43,41 +45,88 @@ pub(crate) enum Style {
 #[derive(Debug)]
 pub(super) struct LineFormat {
     style: Style,
-    /// All before the id.
-    head: Stamp,
-    /// What follows the ids in JSON up to the duration.
-    middle: Middle,
+    opening: Opening,
     /// All after the duration, the same in every line.
     end: String,
 }
 
-/// What stands in JSON between the ids and the duration. Most lines of a busy core have there what the one before has: a
-/// comparison and one copy take the place of six (`benches/telemetry.rs`, `access_line`).
-#[derive(Debug, Default)]
-struct Middle {
+/// What a line begins with: in JSON up to the duration, for people up to the id. Most lines of a busy core have there what
+/// the one before has, but for the fraction of the second and the id: one copy takes the place of eight
+/// (`benches/telemetry.rs`, `access_line`).
+#[derive(Debug)]
+struct Opening {
+    /// What stands before the time.
+    before: &'static str,
+    /// What stands between the time and the id.
+    after: String,
+    /// The whole second of the time, since 1970.
+    second: u64,
+    time: [u8; stamp::BYTES],
     method: String,
     route: Option<&'static str>,
     status: u16,
-    json: Vec<u8>,
+    /// With a fraction of zeros; in JSON with room for the id.
+    text: Vec<u8>,
 }
 
-impl Middle {
-    fn of(&mut self, line: &Line<'_>) -> &[u8] {
-        if self.json.is_empty()
-            || self.status != line.status
-            || self.route != line.route
-            || self.method != line.method
-        {
-            line.method.clone_into(&mut self.method);
-            (self.route, self.status) = (line.route, line.status);
-            self.fill();
-        }
-        &self.json
+/// Bytes of the id that a usual line has, one made here.
+const ID_BYTES: usize = request_id::MADE_BYTES;
+
+impl Opening {
+    fn new(before: &'static str, after: String) -> Self {
+        let (text, time) = (Vec::new(), [0; stamp::BYTES]);
+        Self { before, after, second: 0, time, method: String::new(), route: None, status: 0, text }
     }
 
-    fn fill(&mut self) {
-        let out = &mut self.json;
-        out.clear();
+    /// Where the fraction of the second stands.
+    fn fraction(&self) -> Range<usize> {
+        let begin = self.before.len() + stamp::FRACTION.start;
+        begin..begin + stamp::FRACTION.len()
+    }
+
+    /// Where the id begins.
+    fn id(&self) -> usize {
+        self.before.len() + stamp::BYTES + self.after.len()
+    }
+
+    /// The whole text up to the id of a line for people.
+    fn of_second(&mut self, second: u64) -> &[u8] {
+        if self.text.is_empty() || self.second != second {
+            self.begin(second);
+        }
+        &self.text
+    }
+
+    /// The whole text up to the duration of a line in JSON.
+    fn of(&mut self, line: &Line<'_>, second: u64) -> &[u8] {
+        let same_route = match (self.route, line.route) {
+            // Templates are static: one text stands in one place, or is written anew.
+            (Some(ours), Some(theirs)) => ptr::eq(ours, theirs),
+            (ours, theirs) => ours == theirs,
+        };
+        let same_line = same_route && self.status == line.status && self.method == line.method;
+        if self.text.is_empty() || self.second != second || !same_line {
+            line.method.clone_into(&mut self.method);
+            (self.route, self.status) = (line.route, line.status);
+            self.begin(second);
+            self.go_on();
+        }
+        &self.text
+    }
+
+    fn begin(&mut self, second: u64) {
+        if self.text.is_empty() || self.second != second {
+            (self.second, self.time) = (second, stamp::whole_second(second));
+        }
+        self.text.clear();
+        self.text.extend_from_slice(self.before.as_bytes());
+        self.text.extend_from_slice(&self.time);
+        self.text.extend_from_slice(self.after.as_bytes());
+    }
+
+    fn go_on(&mut self) {
+        let out = &mut self.text;
+        out.extend_from_slice(&[0; ID_BYTES]);
         out.extend_from_slice(b"\",\"method\":");
         quote(&self.method, out);
         if let Some(route) = self.route {
@@ -93,38 +142,51 @@ impl Middle {
 
 impl LineFormat {
     pub(super) fn new(style: Style, core: usize) -> Self {
-        let (head, end) = match style {
+        let (opening, end) = match style {
             Style::Json => (
-                Stamp::between("{\"timestamp\":\"", "\",\"level\":\"INFO\",\"request_id\":\""),
+                Opening::new("{\"timestamp\":\"", "\",\"level\":\"INFO\",\"request_id\":\"".to_owned()),
                 format!(",\"core\":{core},\"target\":\"{TARGET}\"}}\n"),
             ),
             Style::Human { color } => {
                 let [dim, green, plain] = if color { ["\x1b[2m", "\x1b[32m", "\x1b[0m"] } else { [""; 3] };
                 let after = format!("{plain} {green} INFO{plain} {dim}{TARGET}:{plain} request_id=");
-                (Stamp::between(dim, &after), format!(" core={core}\n"))
+                (Opening::new(dim, after), format!(" core={core}\n"))
             }
         };
-        Self { style, head, middle: Middle::default(), end }
+        Self { style, opening, end }
     }
 
     /// Appends the line of a request that was answered `now` since 1970, with its line feed.
     pub(super) fn append(&mut self, line: &Line<'_>, now: Duration, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.head.at(now));
+        let begin = out.len();
         match self.style {
-            Style::Json => self.json(line, out),
-            Style::Human { .. } => human(line, out),
+            Style::Json => self.json(line, now.as_secs(), out),
+            Style::Human { .. } => {
+                out.extend_from_slice(self.opening.of_second(now.as_secs()));
+                human(line, out);
+            }
         }
+        stamp::write_fraction(now, &mut out[begin..][self.opening.fraction()]);
         out.extend_from_slice(itoa::Buffer::new().format(duration_us(line.duration)).as_bytes());
         out.extend_from_slice(self.end.as_bytes());
     }
 
-    fn json(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
+    fn json(&mut self, line: &Line<'_>, second: u64, out: &mut Vec<u8>) {
+        let at = self.opening.id();
+        let text = self.opening.of(line, second);
+        if let (Ok(id), None) = (<&[u8; ID_BYTES]>::try_from(line.id.as_bytes()), line.trace) {
+            let begin = out.len() + at;
+            out.extend_from_slice(text);
+            out[begin..][..ID_BYTES].copy_from_slice(id);
+            return;
+        }
+        out.extend_from_slice(&text[..at]);
         plain(line.id, out);
         if let Some(trace) = line.trace {
             out.extend_from_slice(b"\",\"trace_id\":\"");
             plain(trace, out);
         }
-        out.extend_from_slice(self.middle.of(line));
+        out.extend_from_slice(&text[at + ID_BYTES..]);
     }
 }
 
