@@ -26,7 +26,7 @@ fn make_request_id(criterion: &mut Criterion) {
     criterion.bench_function("telemetry/request_id", |bench| {
         let mut buffer = [0; request_id::MADE_BYTES];
         bench.iter(|| {
-            black_box(request_id::make(Instant::now(), &mut buffer));
+            black_box(request_id::take_or_make(None, Instant::now(), &mut buffer));
         });
     });
 }

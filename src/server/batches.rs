@@ -158,9 +158,9 @@ pub(super) struct Place {
 impl Place {
     /// The reply, whose body keeps the place until it is taken or its time is up.
     pub(super) fn kept_by(self, mut reply: Reply, under_way: &UnderWay) -> Reply {
-        let untaken = under_way.is_taken_by(Instant::now() + time_for(reply.body.len()));
-        let body = std::mem::take(&mut reply.body);
-        reply.body = Bytes::from_owner(Kept { body, _place: self, _untaken: untaken });
+        let untaken = under_way.is_taken_by(Instant::now() + time_for(reply.content.body.len()));
+        let body = std::mem::take(&mut reply.content.body);
+        reply.content.body = Bytes::from_owner(Kept { body, _place: self, _untaken: untaken });
         reply
     }
 }
@@ -245,8 +245,8 @@ mod tests {
             .place(user(2))
             .unwrap()
             .kept_by(Reply::text(http::StatusCode::OK, "all of it"), &under_way);
-        assert_eq!(reply.body, "all of it");
-        let rest = reply.body.slice(8..);
+        assert_eq!(reply.content.body, "all of it");
+        let rest = reply.content.body.slice(8..);
         drop(reply);
         assert!(matches!(batches.check_room(user(2)), Err(AppError::Overloaded(_))));
         assert!(batches.place(user(2)).is_err());

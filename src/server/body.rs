@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::batches::Arrival;
 use super::connection::{UnderWay, Untaken};
 use crate::api::AppError;
-use crate::web::reply::{BodyBroken, Pieces};
+use crate::web::reply::{BodyBroken, Content, Pieces};
 
 /// Bytes a second that earn a body more time than its deadline. Lets a large body take longer on a slow line and
 /// ends one that comes by the byte, however long it is declared to be.
@@ -137,7 +137,7 @@ fn earned(bytes: usize) -> Duration {
 /// The body of a reply.
 pub enum ReplyBody {
     /// What is left of it.
-    Whole(Bytes),
+    Whole(Content),
     /// Made while it is sent.
     Made(Box<Making>),
 }
@@ -151,12 +151,6 @@ pub struct Making {
     under_way: Option<UnderWay>,
     /// The request's id.
     id: HeaderValue,
-}
-
-impl From<Bytes> for ReplyBody {
-    fn from(whole: Bytes) -> Self {
-        Self::Whole(whole)
-    }
 }
 
 impl Making {
@@ -194,7 +188,7 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyBroken>>> {
         match self.get_mut() {
-            Self::Whole(left) => Poll::Ready(next_piece(left).map(|piece| Ok(Frame::data(piece)))),
+            Self::Whole(left) => Poll::Ready(next_piece(&mut left.body).map(|piece| Ok(Frame::data(piece)))),
             Self::Made(making) => making.poll_piece(cx).map(|piece| {
                 let piece = piece?;
                 if let Err(error) = &piece {
@@ -207,14 +201,14 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(left) => left.is_empty(),
+            Self::Whole(left) => left.body.is_empty(),
             Self::Made(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(left) => SizeHint::with_exact(left.len() as u64),
+            Self::Whole(left) => SizeHint::with_exact(left.body.len() as u64),
             Self::Made(_) => SizeHint::default(),
         }
     }

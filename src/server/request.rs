@@ -9,6 +9,7 @@ mod record;
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tracing::Instrument;
 
 use self::admission::check_accept;
 use self::handling::{call, contained};
-use self::record::{Record, RouteName, id_field};
+use self::record::{Made, Record, RouteName, id_field};
 use super::batches::Batches;
 pub use super::body::ReplyBody;
 use super::body::{Arriving, Making};
@@ -41,6 +42,7 @@ use crate::services::events::End;
 use crate::telemetry::access::AccessLines;
 use crate::telemetry::metrics::CoreMetrics;
 use crate::telemetry::otlp;
+use crate::telemetry::request_id;
 use crate::telemetry::split::{self, Part, Split, spent};
 use crate::web::reply::{self, Reply};
 use crate::web::router::{Match, Params};
@@ -61,17 +63,18 @@ pub(super) enum Answering {
 
 /// A reply that is counted and logged. Small, since hyper moves an [`Answering`] before it asks for the response.
 pub(super) struct Answered {
-    status: StatusCode,
-    fields: Box<HeaderMap>,
-    body: ReplyBody,
+    reply: Reply,
+    /// The body in place of the reply's, if it is made while it is sent.
+    making: Option<Box<Making>>,
 }
 
 impl Answered {
     fn into_response(self) -> Response<ReplyBody> {
-        let mut response = Response::new(self.body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = reply::unboxed(self.fields);
-        response
+        let Reply { status, mut content } = self.reply;
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = status;
+        mem::swap(&mut head.headers, &mut content.headers);
+        Response::from_parts(head, self.making.map_or_else(|| ReplyBody::Whole(content), ReplyBody::Made))
     }
 }
 
@@ -173,11 +176,13 @@ impl Exchanges {
     /// Answers a request, whatever it is.
     pub(super) fn answer(self: &Rc<Self>, request: Request<Incoming>, under_way: UnderWay) -> Answering {
         let begin = under_way.begin();
-        let (head, incoming) = request.into_parts();
+        let (mut head, incoming) = request.into_parts();
         let body = Arriving::new(incoming);
         let fields = Fields::of(&head.headers);
-        let id = id_field(fields.request_id, begin);
-        let record = Record::new(&head, fields, &id, begin, None);
+        let mut room = [0; request_id::MADE_BYTES];
+        let offered = fields.request_id.map(HeaderValue::as_bytes);
+        let id = request_id::take_or_make(offered, begin, &mut room);
+        let record = Record::new(&head, fields, id, begin, None);
         tracing::debug!(
             request_id = record.id,
             method = record.method(),
@@ -186,18 +191,19 @@ impl Exchanges {
         );
         let at_once = if body.has_ended() { self.answer_at_once(&record) } else { None };
         let Some(outcome) = at_once else {
-            let route = record.route();
+            let (id, route) = (id_field(id), record.route());
             let arrived = Arrived { begin, head, body, id, route };
             return Answering::Waiting(Box::pin(Rc::clone(self).answer_in_time(arrived, under_way)));
         };
         let (mut reply, ends_connection) = record.settle(outcome, &self.api.recent);
         let closes = ends_connection || self.closing.get();
-        let now = Instant::now();
-        self.note_if_slow(&record, reply.status, now, &under_way, Split::default);
-        let body = take_body(&mut reply, under_way, &id, now);
-        let mut answer = self.leave(&record, reply, body, closes, now);
-        name(&mut answer.fields, id, head.headers);
-        Answering::Made(Some(answer))
+        let made = record.is_made();
+        self.note_if_slow(&record, reply.status, made, &under_way, Split::default);
+        let id = id_field(id);
+        let making = making(&mut reply, under_way, &id, made.at);
+        self.leave(&record, &mut reply, closes, made);
+        name(&mut reply, id, &mut head.headers);
+        Answering::Made(Some(Answered { reply, making }))
     }
 
     /// The reply to a request without a body, if nothing need be awaited for it.
@@ -218,7 +224,8 @@ impl Exchanges {
     /// The reply to any request.
     async fn answer_in_time(self: Rc<Self>, mut arrived: Arrived, under_way: UnderWay) -> Answered {
         let fields = Fields::of(&arrived.head.headers);
-        let record = Record::new(&arrived.head, fields, &arrived.id, arrived.begin, arrived.route);
+        let record =
+            Record::new(&arrived.head, fields, record::id(&arrived.id), arrived.begin, arrived.route);
         // A span that nobody asked for would cost each request more than its handler.
         let (trace_id, method) = (record.trace(), record.method());
         let span = tracing::debug_span!("request", request_id = record.id, trace_id, method);
@@ -245,12 +252,12 @@ impl Exchanges {
             (reply, closes, split::so_far())
         };
         let (mut reply, closes, split) = split::of_request(answering).instrument(span).await;
-        let now = Instant::now();
-        self.note_if_slow(&record, reply.status, now, &under_way, || split);
-        let body = take_body(&mut reply, under_way, &arrived.id, now);
-        let mut answer = self.leave(&record, reply, body, closes, now);
-        name(&mut answer.fields, arrived.id, arrived.head.headers);
-        answer
+        let made = record.is_made();
+        self.note_if_slow(&record, reply.status, made, &under_way, || split);
+        let making = making(&mut reply, under_way, &arrived.id, made.at);
+        self.leave(&record, &mut reply, closes, made);
+        name(&mut reply, arrived.id, &mut arrived.head.headers);
+        Answered { reply, making }
     }
 
     /// Route, bound, user, rate, body, handler.
@@ -314,50 +321,39 @@ impl Exchanges {
         &self,
         record: &Record<'_>,
         status: StatusCode,
-        now: Instant,
+        made: Made,
         under_way: &UnderWay,
         split: impl FnOnce() -> Split,
     ) {
-        let duration = now - record.begin;
-        if duration >= self.slow.get() {
-            under_way.is_slow(Slow::of(&record.line(status, duration, now), split()));
+        if made.after >= self.slow.get() {
+            under_way.is_slow(Slow::of(&record.line(status, made), split()));
         }
     }
 
-    /// Counts a request that is answered, writes its access line, and makes the answer, all but its id.
-    fn leave(
-        &self,
-        record: &Record<'_>,
-        reply: Reply,
-        body: ReplyBody,
-        closes: bool,
-        now: Instant,
-    ) -> Answered {
-        let duration = now - record.begin;
-        self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), duration);
-        self.access.record(&record.line(reply.status, duration, now));
-        let Reply { status, headers: mut fields, .. } = reply;
+    /// Counts a request that is answered, writes its access line, and completes the reply, all but its id.
+    fn leave(&self, record: &Record<'_>, reply: &mut Reply, closes: bool, made: Made) {
+        self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), made.after);
+        self.access.record(&record.line(reply.status, made));
         if closes {
-            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+            reply.content.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Answered { status, fields, body }
     }
 }
 
-/// Takes the body off a reply. With a whole one the request ends now, with one in pieces at its last.
-fn take_body(reply: &mut Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> ReplyBody {
-    if let Some(pieces) = reply.pieces.take() {
-        ReplyBody::Made(Box::new(Making::new(*pieces, under_way, id.clone())))
+/// The body of a reply that is made while it is sent: its request ends with it. That of any other reply ends now.
+fn making(reply: &mut Reply, under_way: UnderWay, id: &HeaderValue, now: Instant) -> Option<Box<Making>> {
+    if let Some(pieces) = reply.content.pieces.take() {
+        Some(Box::new(Making::new(*pieces, under_way, id.clone())))
     } else {
         under_way.end(now);
-        std::mem::take(&mut reply.body).into()
+        None
     }
 }
 
 /// Gives a reply its request's id, once nothing borrows from the request; the request's fields are done with.
-fn name(reply: &mut HeaderMap, id: HeaderValue, request: HeaderMap) {
+fn name(reply: &mut Reply, id: HeaderValue, request: &mut HeaderMap) {
     reply::recycle(request);
-    reply.insert(REQUEST_ID, id);
+    reply.content.headers.insert(REQUEST_ID, id);
 }
 
 /// What a head asks for.

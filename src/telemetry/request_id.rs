@@ -16,9 +16,14 @@ pub fn is_well_formed(id: &[u8]) -> bool {
     (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(allowed)
 }
 
-/// Writes a new UUIDv7 as text. `now` is the time, as far as it matters here.
-pub fn make(now: Instant, buffer: &mut [u8; MADE_BYTES]) -> &str {
-    request_uuid(now).as_hyphenated().encode_lower(buffer)
+/// The caller's id if it is well-formed, else a new UUIDv7, written to `buffer`. `now` is the time, as far as it matters here.
+pub fn take_or_make<'a>(
+    offered: Option<&'a [u8]>,
+    now: Instant,
+    buffer: &'a mut [u8; MADE_BYTES],
+) -> &'a str {
+    let taken = offered.filter(|id| is_well_formed(id)).and_then(|id| std::str::from_utf8(id).ok());
+    taken.unwrap_or_else(|| request_uuid(now).as_hyphenated().encode_lower(buffer))
 }
 
 /// The trace id of a valid `traceparent` (W3C Trace Context §3.2.2): 32 lower-case hexadecimal digits, not
@@ -53,9 +58,11 @@ mod tests {
     #[test]
     fn made_ids_are_new_and_well_formed() {
         let (mut one, mut two) = ([0; MADE_BYTES], [0; MADE_BYTES]);
-        assert_ne!(make(Instant::now(), &mut one), make(Instant::now(), &mut two));
+        let now = Instant::now();
+        assert_ne!(take_or_make(None, now, &mut one), take_or_make(Some(b"a b"), now, &mut two));
         assert_eq!(uuid::Uuid::try_parse_ascii(&one).unwrap().get_version_num(), 7);
         assert!(is_well_formed(&one));
+        assert_eq!(take_or_make(Some(b"of-the-caller"), now, &mut two), "of-the-caller");
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Asset {
         let reply = if self.etag.is_in_if_none_match(headers) {
             Reply::empty(StatusCode::NOT_MODIFIED)
         } else {
-            Reply { body: self.body.clone(), ..Reply::empty(StatusCode::OK) }
+            Reply::empty(StatusCode::OK).body(self.body.clone())
         };
         let fields = self.fields.iter().map(|(name, value)| (name.clone(), value.clone()));
         fields.fold(reply, |reply, (name, value)| reply.header(name, value)).etag(&self.etag)
@@ -93,11 +93,11 @@ mod tests {
     fn who_has_it_already_is_told_so() {
         let asset = Asset::new("text/plain", "one");
         let first = asset.reply(&HeaderMap::new());
-        assert_eq!((first.status, &*first.body), (StatusCode::OK, &b"one"[..]));
-        let tag = first.headers[ETAG].clone();
+        assert_eq!((first.status, &*first.content.body), (StatusCode::OK, &b"one"[..]));
+        let tag = first.content.headers[ETAG].clone();
         let again = asset.reply(&HeaderMap::from_iter([(IF_NONE_MATCH, tag.clone())]));
-        assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0));
-        assert_eq!(again.headers[ETAG], tag);
+        assert_eq!((again.status, again.content.body.len()), (StatusCode::NOT_MODIFIED, 0));
+        assert_eq!(again.content.headers[ETAG], tag);
         let other = Asset::new("text/plain", "two").reply(&HeaderMap::from_iter([(IF_NONE_MATCH, tag)]));
         assert_eq!(other.status, StatusCode::OK);
     }
@@ -106,7 +106,8 @@ mod tests {
     #[test]
     fn a_page_lets_its_own_script_and_style_work() {
         let html = "<style>a{}</style><script>alert('Hello, world.');</script>";
-        let policy = Asset::page(html).reply(&HeaderMap::new()).headers[CONTENT_SECURITY_POLICY].clone();
+        let policy =
+            Asset::page(html).reply(&HeaderMap::new()).content.headers[CONTENT_SECURITY_POLICY].clone();
         let policy = policy.to_str().unwrap();
         assert!(policy.contains("'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='"), "{policy}");
         assert!(!policy.contains("unsafe"), "{policy}");

@@ -84,9 +84,9 @@ impl Problem {
     pub fn into_reply(self, request_id: &str) -> Reply {
         // Strings, a number and text that is JSON already: encoding these cannot fail.
         let body = json::to_bytes(&self.document(request_id)).unwrap_or_default();
-        let media_type = HeaderValue::from_static("application/problem+json");
+        let media_type = const { HeaderValue::from_static("application/problem+json") };
         let mut reply = Reply::bytes(self.status, media_type, body).no_store();
-        reply.headers.extend(self.headers);
+        reply.content.headers.extend(self.headers);
         reply
     }
 }
@@ -157,15 +157,15 @@ mod tests {
     fn replies_with_all_members_in_order() {
         let reply = overloaded().with_header(RETRY_AFTER, HeaderValue::from_static("1")).into_reply(UUID);
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(reply.headers[CONTENT_TYPE], "application/problem+json");
-        assert_eq!(reply.headers[CACHE_CONTROL], "no-store");
-        assert_eq!(reply.headers[RETRY_AFTER], "1");
+        assert_eq!(reply.content.headers[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(reply.content.headers[CACHE_CONTROL], "no-store");
+        assert_eq!(reply.content.headers[RETRY_AFTER], "1");
         let expected = concat!(
             r#"{"type":"urn:ringledger:problem:overloaded","title":"Overloaded","status":503,"#,
             r#""detail":"try again","instance":"urn:uuid:0190f5c2-7e1a-7bcd-8f01-23456789abcd","#,
             r#""code":"overloaded"}"#
         );
-        assert_eq!(reply.body, expected);
+        assert_eq!(reply.content.body, expected);
     }
 
     #[test]

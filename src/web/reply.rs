@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::mem;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::time::Instant;
 
@@ -18,7 +20,7 @@ use super::conditional::ETag;
 use super::json::{self, EncodeError};
 use super::percent;
 
-/// Room for fields. A usual reply has fewer, but hyper parses the next request into the same map, which then need not
+/// Room for the fields of a reply. A usual reply has fewer, but hyper parses the next request into the same map, which then need not
 /// grow for what a browser sends.
 const REPLY_FIELDS: usize = 12;
 
@@ -26,33 +28,21 @@ const REPLY_FIELDS: usize = 12;
 const KEPT_FIELDS: usize = 24;
 
 thread_local! {
-    /// The map of a request that has been answered, empty: the next reply's.
-    static SPARE: Cell<Option<HeaderMap>> = const { Cell::new(None) };
-    /// A box whose map has left it: the next reply's.
-    static SHELL: Cell<Option<Box<HeaderMap>>> = const { Cell::new(None) };
+    /// The box of a reply that has left.
+    static SHELL: Cell<Option<Box<Parts>>> = const { Cell::new(None) };
+    /// A box with the map of a request that has been answered, empty: the next reply's.
+    static SPARE: Cell<Option<Box<Parts>>> = const { Cell::new(None) };
 }
 
-/// Keeps the memory of a map that nobody needs any more for the next reply of this thread, which saves it two
-/// allocations (`tests/allocations.rs`).
-pub fn recycle(mut fields: HeaderMap) {
+/// Takes the memory of a map whose fields nobody needs any more for the next reply of this thread, which saves it three
+/// allocations (`tests/allocations.rs`). What is left in the map means nothing.
+pub fn recycle(fields: &mut HeaderMap) {
     if (REPLY_FIELDS..=KEPT_FIELDS).contains(&fields.capacity()) {
         fields.clear();
-        SPARE.set(Some(fields));
+        let mut kept = SHELL.take().unwrap_or_default();
+        mem::swap(&mut kept.headers, fields);
+        SPARE.set(Some(kept));
     }
-}
-
-#[expect(clippy::unnecessary_box_returns, reason = "the box is what is kept")]
-fn empty_map() -> Box<HeaderMap> {
-    let mut fields = SHELL.take().unwrap_or_default();
-    *fields = SPARE.take().unwrap_or_else(|| HeaderMap::with_capacity(REPLY_FIELDS));
-    fields
-}
-
-/// The fields of a reply by value. Their box is kept for the next reply of this thread.
-pub fn unboxed(mut fields: Box<HeaderMap>) -> HeaderMap {
-    let map = std::mem::take(&mut *fields);
-    SHELL.set(Some(fields));
-    map
 }
 
 /// A body cannot be ended as it was begun. The connection is cut, so that nobody takes what came for the whole.
@@ -80,50 +70,101 @@ impl fmt::Debug for Pieces {
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// Header fields, without those that belong to the connection. Boxed: a map has 96 bytes, and a reply around it would
-    /// be moved some ten times on its way, each time by a call of `memmove`.
-    pub headers: Box<HeaderMap>,
+    /// All else.
+    pub content: Content,
+}
+
+/// Fields and body of a reply, in a box that a later reply of this thread finds empty. A reply is moved some ten times on its
+/// way, some of them inside hyper, and whatever has more than 128 bytes by a call of `memmove`.
+#[derive(Debug)]
+pub struct Content(Option<Box<Parts>>);
+
+/// What a [`Content`] holds.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// Header fields, without those that belong to the connection.
+    pub headers: HeaderMap,
     /// The body; empty for none, and for one in pieces.
     pub body: Bytes,
     /// The body in pieces, if it has no length yet.
     pub pieces: Option<Box<Pieces>>,
 }
 
+impl Content {
+    fn empty() -> Self {
+        let fresh =
+            || Box::new(Parts { headers: HeaderMap::with_capacity(REPLY_FIELDS), ..Parts::default() });
+        Self(Some(SPARE.take().unwrap_or_else(fresh)))
+    }
+}
+
+impl Deref for Content {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        self.0.as_deref().expect("the box leaves when its owner is dropped")
+    }
+}
+
+impl DerefMut for Content {
+    fn deref_mut(&mut self) -> &mut Parts {
+        self.0.as_deref_mut().expect("the box leaves when its owner is dropped")
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        if let Some(mut parts) = self.0.take() {
+            parts.body = Bytes::new();
+            parts.pieces = None;
+            // A thread that ends has no use for it.
+            let _ = SHELL.try_with(|shell| shell.set(Some(parts)));
+        }
+    }
+}
+
 impl Reply {
     /// No body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: empty_map(), body: Bytes::new(), pieces: None }
+        Self { status, content: Content::empty() }
     }
 
     /// `value` as `application/json`.
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self, EncodeError> {
         let body = json::to_bytes(value)?;
-        let media_type = HeaderValue::from_static("application/json");
+        let media_type = const { HeaderValue::from_static("application/json") };
         Ok(Self::bytes(status, media_type, body))
     }
 
     /// Plain text in UTF-8.
     pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
-        let media_type = HeaderValue::from_static("text/plain; charset=utf-8");
+        let media_type = const { HeaderValue::from_static("text/plain; charset=utf-8") };
         Self::bytes(status, media_type, text)
     }
 
     /// A body of any media type.
     pub fn bytes(status: StatusCode, media_type: HeaderValue, body: impl Into<Bytes>) -> Self {
-        let reply = Self { status, headers: empty_map(), body: body.into(), pieces: None };
-        reply.header(CONTENT_TYPE, media_type)
+        Self::empty(status).body(body).header(CONTENT_TYPE, media_type)
     }
 
     /// A body of any media type that is made while it is sent.
     pub fn pieces(status: StatusCode, media_type: HeaderValue, pieces: Pieces) -> Self {
-        let reply = Self { pieces: Some(Box::new(pieces)), ..Self::empty(status) };
+        let mut reply = Self::empty(status);
+        reply.content.pieces = Some(Box::new(pieces));
         reply.header(CONTENT_TYPE, media_type)
+    }
+
+    /// Sets the body, but not what it is.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.content.body = body.into();
+        self
     }
 
     /// Sets a field, in place of any earlier value.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.content.headers.insert(name, value);
         self
     }
 
@@ -142,7 +183,7 @@ impl Reply {
     /// Sets `Cache-Control: no-store`, for money and tokens.
     #[must_use]
     pub fn no_store(self) -> Self {
-        self.header(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        self.header(CACHE_CONTROL, const { HeaderValue::from_static("no-store") })
     }
 }
 
@@ -156,8 +197,8 @@ mod tests {
     fn json_carries_its_media_type() {
         let reply = Reply::json(StatusCode::CREATED, &BTreeMap::from([("a", 1)])).unwrap();
         assert_eq!(reply.status, StatusCode::CREATED);
-        assert_eq!(reply.headers[CONTENT_TYPE], "application/json");
-        assert_eq!(reply.body, r#"{"a":1}"#);
+        assert_eq!(reply.content.headers[CONTENT_TYPE], "application/json");
+        assert_eq!(reply.content.body, r#"{"a":1}"#);
     }
 
     #[test]
@@ -173,16 +214,16 @@ mod tests {
             .location("/a b/\r\nX: 1")
             .etag(&ETag::of_version(3))
             .no_store();
-        assert_eq!(reply.headers.len(), 4);
-        assert_eq!(reply.headers[CONTENT_TYPE], "text/csv");
-        assert_eq!(reply.headers[LOCATION], "/a%20b/%0D%0AX:%201");
-        assert_eq!(reply.headers[ETAG], "\"3\"");
-        assert_eq!(reply.headers[CACHE_CONTROL], "no-store");
+        assert_eq!(reply.content.headers.len(), 4);
+        assert_eq!(reply.content.headers[CONTENT_TYPE], "text/csv");
+        assert_eq!(reply.content.headers[LOCATION], "/a%20b/%0D%0AX:%201");
+        assert_eq!(reply.content.headers[ETAG], "\"3\"");
+        assert_eq!(reply.content.headers[CACHE_CONTROL], "no-store");
     }
 
     #[test]
     fn empty_has_neither_body_nor_media_type() {
         let reply = Reply::empty(StatusCode::NO_CONTENT);
-        assert!(reply.body.is_empty() && reply.headers.is_empty());
+        assert!(reply.content.body.is_empty() && reply.content.headers.is_empty());
     }
 }

@@ -30,16 +30,22 @@ pub(super) struct Record<'a> {
     standing: Cell<Option<Standing>>,
 }
 
+/// When a reply was made.
+#[derive(Clone, Copy)]
+pub(super) struct Made {
+    pub(super) at: Instant,
+    /// How long after its request's head.
+    pub(super) after: Duration,
+}
+
 impl<'a> Record<'a> {
     pub(super) fn new(
         head: &'a Parts,
         fields: Fields<'a>,
-        id_field: &'a HeaderValue,
+        id: &'a str,
         begin: Instant,
         route: Option<RouteName>,
     ) -> Self {
-        // Not by `to_str`, which looks at each byte by itself.
-        let id = std::str::from_utf8(id_field.as_bytes()).unwrap_or_default();
         Self { head, fields, id, begin, route: Cell::new(route), standing: Cell::default() }
     }
 
@@ -76,20 +82,26 @@ impl<'a> Record<'a> {
             }
         };
         if let Some(standing) = self.standing.get() {
-            standing.tell(&mut reply.headers);
+            standing.tell(&mut reply.content.headers);
         }
         (reply, ends_connection)
     }
 
-    pub(super) fn line(&self, status: StatusCode, duration: Duration, now: Instant) -> Line<'a> {
+    /// The reply is made now.
+    pub(super) fn is_made(&self) -> Made {
+        let at = Instant::now();
+        Made { at, after: at - self.begin }
+    }
+
+    pub(super) fn line(&self, status: StatusCode, made: Made) -> Line<'a> {
         Line {
             id: self.id,
             trace: self.trace(),
             method: self.method(),
             route: self.route.get().map(|(_, template)| template),
             status: status.as_u16(),
-            duration,
-            at: now,
+            duration: made.after,
+            at: made.at,
         }
     }
 
@@ -111,13 +123,13 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The caller's request id, or a new one, as the field that replies carry.
-pub(super) fn id_field(offered: Option<&HeaderValue>, now: Instant) -> HeaderValue {
-    match offered {
-        Some(offered) if request_id::is_well_formed(offered.as_bytes()) => offered.clone(),
-        Some(_) | None => {
-            let mut buffer = [0; request_id::MADE_BYTES];
-            HeaderValue::from_str(request_id::make(now, &mut buffer)).expect("a UUID is visible ASCII")
-        }
-    }
+/// The id in such a field as [`id_field`] makes.
+pub(super) fn id(field: &HeaderValue) -> &str {
+    // Not by `to_str`, which looks at each byte by itself.
+    std::str::from_utf8(field.as_bytes()).unwrap_or_default()
+}
+
+/// A request's id as the field that its reply carries.
+pub(super) fn id_field(id: &str) -> HeaderValue {
+    HeaderValue::from_str(id).expect("an id is visible ASCII")
 }
