@@ -16,8 +16,8 @@ use crate::config::Settings;
 use crate::models::event::ChainHash;
 use crate::services::audit::{AuditError, Audited, audit};
 use crate::services::ledger_file::{self, Exported, ImportError};
-use crate::store::Store;
 use crate::store::audit::AuditSource;
+use crate::store::{Location, Store};
 
 /// How much is written to or read from a file at once, in bytes.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -123,24 +123,28 @@ fn export_report(exported: &Exported) -> Value {
 }
 
 pub(super) fn import(settings: &Settings, command: &Import) -> Result<(), Failure> {
+    let location = app::location(settings)?;
     let imported = match &command.input {
-        None => read_from(settings, io::stdin())?,
-        Some(path) => read_from(settings, File::open(path).map_err(|error| cannot("read", path, &error))?)?,
+        None => read_into(&location, io::stdin())?,
+        Some(path) => read_into(&location, File::open(path).map_err(|error| cannot("read", path, &error))?)?,
     };
-    match (&imported, command.json) {
-        (Ok(imported), false) => print(format_args!("{}", imported.head))?,
-        (Ok(imported), true) => print(format_args!("{}", audit_report(&Ok(*imported))))?,
-        (Err(_), false) => {}
-        (Err(error), true) => print(format_args!("{}", import_failure(error)))?,
+    if command.json {
+        let mut report = match &imported {
+            Ok(imported) => audit_report(&Ok(*imported)),
+            Err(error) => import_failure(error),
+        };
+        report["store"] = location.describe(false).into();
+        print(format_args!("{report}"))?;
+    } else if let Ok(imported) = &imported {
+        print(format_args!("{}", imported.head))?;
     }
     imported.map(drop).map_err(|error| Failure::Reported(failed(error)))
 }
 
 /// Imports into a store that nobody serves from.
-fn read_from(settings: &Settings, file: impl io::Read) -> Result<Result<Audited, ImportError>, AppFailure> {
-    let location = app::location(settings)?;
+fn read_into(location: &Location, file: impl io::Read) -> Result<Result<Audited, ImportError>, AppFailure> {
     let _lock = location.lock().map_err(failed)?;
-    let importer = Store::open(&location).and_then(|store| store.importer()).map_err(failed)?;
+    let importer = Store::open(location).and_then(|store| store.importer()).map_err(failed)?;
     let mut reporter = Reporter::new(&format_args!("writing {}", location.describe(false)));
     let file = BufReader::with_capacity(BUFFER_BYTES, file);
     Ok(ledger_file::import(importer, file, |progress| reporter.step(progress)))

@@ -139,6 +139,8 @@ async fn reports_can_be_read_by_programs() {
     let imported: Value = serde_json::from_str(&imported).unwrap();
     assert_eq!((&imported["ok"], &imported["head"]), (&json!(true), &exported["head"]));
     assert_eq!((&imported["events"], &imported["entries"]), (&json!(4), &json!(8)));
+    let store = imported["store"].as_str().unwrap();
+    assert!(store.contains(new.path().to_str().unwrap()), "{store}");
     let again = run(new.path(), &["import", "--input", file, "--json"]);
     let again_said: Value = serde_json::from_str(&again.fails(1).stdout).unwrap();
     assert_eq!((&again_said["ok"], &again_said["line"]), (&json!(false), &Value::Null));
