@@ -31,8 +31,9 @@ pub(super) const WINDOW: Duration = Duration::from_millis(250);
 /// Less of a core than a worker in a job gets when it is not starved: one part in so many.
 const STARVED_BELOW: u32 = 5;
 
-/// How much nicer than others the thread is. On kernel 6.18, 50 ms of work on a core that another thread spins on took 3.4 s of wall time at 19,
-/// 1.4 s at 15, 0.7 s at 10, 0.4 s at 5 and 0.1 s at 0. At 5 it gets at most a quarter of one core.
+/// How much nicer than others the thread is. On kernel 6.18, 50 ms of work on a core that another thread spins on took
+/// 3.4 s of wall time at 19, 1.4 s at 15, 0.7 s at 10, 0.4 s at 5 and 0.1 s at 0. At 5 it gets at most a quarter of one
+/// core.
 const NICE: u8 = 5;
 
 /// The life of the relief thread; `window` is [`WINDOW`].
