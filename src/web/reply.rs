@@ -20,8 +20,8 @@ use super::conditional::ETag;
 use super::json::{self, EncodeError};
 use super::percent;
 
-/// Room for the fields of a reply. A usual reply has fewer, but hyper parses the next request into the same map, which then need not
-/// grow for what a browser sends.
+/// Room for the fields of a reply. A usual one has fewer, but hyper parses the next request into the same map, which
+/// then need not grow for what a browser sends.
 const REPLY_FIELDS: usize = 12;
 
 /// Fields of a map that is worth keeping. Bounds what a connection holds for a client of another that once sent many.
@@ -74,8 +74,9 @@ pub struct Reply {
     pub content: Content,
 }
 
-/// Fields and body of a reply, in a box that a later reply of this thread finds empty. A reply is moved some ten times on its
-/// way, some of them inside hyper, and whatever has more than 128 bytes by a call of `memmove`.
+/// Fields and body of a reply, in a box that a later reply of this thread finds empty. A reply is moved some ten times on
+/// its way, inside hyper too, and the compiler moves what has more than 128 bytes by a call of `memmove`
+/// (`benches/instructions request_pipelined`).
 #[derive(Debug)]
 pub struct Content(Option<Box<Parts>>);
 

@@ -50,8 +50,8 @@ pub(super) struct LineFormat {
     end: String,
 }
 
-/// What a line begins with: in JSON up to the duration, for people up to the id. Most lines of a busy core have there what
-/// the one before has, but for the fraction of the second and the id: one copy takes the place of eight
+/// What a line begins with: in JSON up to the duration, for people up to the id. Most lines of a busy core have there
+/// what the one before has, but for the fraction of the second and the id: one copy takes the place of eight
 /// (`benches/telemetry.rs`, `access_line`).
 #[derive(Debug)]
 struct Opening {
