@@ -142,6 +142,9 @@ pub enum ReplyBody {
     Made(Box<Making>),
 }
 
+// What is larger is moved by calls (`Content`).
+const _: () = assert!(size_of::<http::Response<ReplyBody>>() <= 128);
+
 /// A body that is made piece by piece. Its request is under way until it ends: a client that leaves is noticed, and a
 /// connection that waits for a piece is not at rest.
 pub struct Making {

@@ -25,7 +25,7 @@ use tracing::Instrument;
 
 use self::admission::check_accept;
 use self::handling::{call, contained};
-use self::record::{Made, Record, RouteName, id_field};
+use self::record::{MadeAt, Record, RouteName, id_field};
 use super::batches::Batches;
 pub use super::body::ReplyBody;
 use super::body::{Arriving, Making};
@@ -197,12 +197,12 @@ impl Exchanges {
         };
         let (mut reply, ends_connection) = record.settle(outcome, &self.api.recent);
         let closes = ends_connection || self.closing.get();
-        let made = record.is_made();
+        let made = record.made_now();
         self.note_if_slow(&record, reply.status, made, &under_way, Split::default);
         let id = id_field(id);
         let making = making(&mut reply, under_way, &id, made.at);
         self.leave(&record, &mut reply, closes, made);
-        name(&mut reply, id, &mut head.headers);
+        finish(&mut reply, id, &mut head.headers);
         Answering::Made(Some(Answered { reply, making }))
     }
 
@@ -252,11 +252,11 @@ impl Exchanges {
             (reply, closes, split::so_far())
         };
         let (mut reply, closes, split) = split::of_request(answering).instrument(span).await;
-        let made = record.is_made();
+        let made = record.made_now();
         self.note_if_slow(&record, reply.status, made, &under_way, || split);
         let making = making(&mut reply, under_way, &arrived.id, made.at);
         self.leave(&record, &mut reply, closes, made);
-        name(&mut reply, arrived.id, &mut arrived.head.headers);
+        finish(&mut reply, arrived.id, &mut arrived.head.headers);
         Answered { reply, making }
     }
 
@@ -321,7 +321,7 @@ impl Exchanges {
         &self,
         record: &Record<'_>,
         status: StatusCode,
-        made: Made,
+        made: MadeAt,
         under_way: &UnderWay,
         split: impl FnOnce() -> Split,
     ) {
@@ -331,7 +331,7 @@ impl Exchanges {
     }
 
     /// Counts a request that is answered, writes its access line, and completes the reply, all but its id.
-    fn leave(&self, record: &Record<'_>, reply: &mut Reply, closes: bool, made: Made) {
+    fn leave(&self, record: &Record<'_>, reply: &mut Reply, closes: bool, made: MadeAt) {
         self.metrics.answered(record.route().map(|(row, _)| row), reply.status.as_u16(), made.after);
         self.access.record(&record.line(reply.status, made));
         if closes {
@@ -350,8 +350,8 @@ fn making(reply: &mut Reply, under_way: UnderWay, id: &HeaderValue, now: Instant
     }
 }
 
-/// Gives a reply its request's id, once nothing borrows from the request; the request's fields are done with.
-fn name(reply: &mut Reply, id: HeaderValue, request: &mut HeaderMap) {
+/// Gives a reply its request's id and takes the request's map, once nothing borrows from the request.
+fn finish(reply: &mut Reply, id: HeaderValue, request: &mut HeaderMap) {
     reply::recycle(request);
     reply.content.headers.insert(REQUEST_ID, id);
 }

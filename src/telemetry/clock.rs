@@ -14,7 +14,8 @@ type Moment = (Instant, Duration);
 thread_local! {
     /// A look at both clocks.
     static ANCHOR: Cell<Option<Moment>> = const { Cell::new(None) };
-    /// What was asked for last. In a pipeline, the end of a request is the beginning of the next.
+    /// The last answer. In a pipeline the end of a request is the beginning of the next, so every other question is one
+    /// that was just answered (`benches/instructions request_pipelined`).
     static LAST: Cell<Option<Moment>> = const { Cell::new(None) };
 }
 
@@ -69,13 +70,21 @@ mod tests {
         assert!(since_epoch(Instant::now()).abs_diff(wall_clock()) < Duration::from_millis(500));
     }
 
+    /// The look at both clocks comes after `then`, so by that alone the second answer would be another.
+    #[test]
+    fn one_moment_has_one_time() {
+        let then = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        let time = since_epoch(then);
+        assert_eq!(since_epoch(then), time);
+    }
+
     #[test]
     fn the_time_goes_on_between_two_looks() {
-        // The look itself: what came before it is told by it, too.
+        // The first question has both clocks looked at, and a moment before that look is as old as it.
         since_epoch(Instant::now());
         let begin = Instant::now();
         let time = since_epoch(begin);
-        assert_eq!(since_epoch(begin), time);
         assert_eq!(since_epoch(begin + Duration::from_micros(7)), time + Duration::from_micros(7));
     }
 }

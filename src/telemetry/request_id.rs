@@ -16,8 +16,8 @@ pub fn is_well_formed(id: &[u8]) -> bool {
     (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(allowed)
 }
 
-/// The caller's id if it is well-formed, else a new UUIDv7, written to `buffer`. `now` is the time, as far as it matters
-/// here.
+/// The caller's id if it is well-formed, else a new UUIDv7, written to `buffer`. `now` is the time, as far as it
+/// matters here.
 pub fn take_or_make<'a>(
     offered: Option<&'a [u8]>,
     now: Instant,

@@ -27,17 +27,19 @@ const REPLY_FIELDS: usize = 12;
 /// Fields of a map that is worth keeping. Bounds what a connection holds for a client of another that once sent many.
 const KEPT_FIELDS: usize = 24;
 
+// Boxes between two replies of a thread. They are empty: whatever was in them is gone.
 thread_local! {
-    /// The box of a reply that has left.
+    /// One whose map has left it.
     static SHELL: Cell<Option<Box<Parts>>> = const { Cell::new(None) };
-    /// A box with the map of a request that has been answered, empty: the next reply's.
+    /// One with the map of a request that has been answered: the next reply's.
     static SPARE: Cell<Option<Box<Parts>>> = const { Cell::new(None) };
 }
 
 /// Takes the memory of a map whose fields nobody needs any more for the next reply of this thread, which saves it three
 /// allocations (`tests/allocations.rs`). What is left in the map means nothing.
 pub fn recycle(fields: &mut HeaderMap) {
-    if (REPLY_FIELDS..=KEPT_FIELDS).contains(&fields.capacity()) {
+    // The capacity is that for names; the room for values that share one is known by how many there are.
+    if (REPLY_FIELDS..=KEPT_FIELDS).contains(&fields.capacity()) && fields.len() <= KEPT_FIELDS {
         fields.clear();
         let mut kept = SHELL.take().unwrap_or_default();
         mem::swap(&mut kept.headers, fields);
@@ -74,9 +76,9 @@ pub struct Reply {
     pub content: Content,
 }
 
-/// Fields and body of a reply, in a box that a later reply of this thread finds empty. A reply is moved some ten times on
-/// its way, inside hyper too, and the compiler moves what has more than 128 bytes by a call of `memmove`
-/// (`benches/instructions request_pipelined`).
+/// Fields and body of a reply, in a box that goes on to a later reply of this thread. A reply is moved some ten times on its
+/// way, inside hyper too, as a response whose body is this box; the compiler moves what has more than 128 bytes by a call
+/// of `memmove` (`benches/instructions request_pipelined`).
 #[derive(Debug)]
 pub struct Content(Option<Box<Parts>>);
 
@@ -93,9 +95,12 @@ pub struct Parts {
 
 impl Content {
     fn empty() -> Self {
-        let fresh =
-            || Box::new(Parts { headers: HeaderMap::with_capacity(REPLY_FIELDS), ..Parts::default() });
-        Self(Some(SPARE.take().unwrap_or_else(fresh)))
+        let with_room = || {
+            let mut parts = SHELL.take().unwrap_or_default();
+            parts.headers = HeaderMap::with_capacity(REPLY_FIELDS);
+            parts
+        };
+        Self(Some(SPARE.take().unwrap_or_else(with_room)))
     }
 }
 
@@ -116,6 +121,7 @@ impl DerefMut for Content {
 impl Drop for Content {
     fn drop(&mut self) {
         if let Some(mut parts) = self.0.take() {
+            parts.headers.clear();
             parts.body = Bytes::new();
             parts.pieces = None;
             // A thread that ends has no use for it.
@@ -155,7 +161,7 @@ impl Reply {
         reply.header(CONTENT_TYPE, media_type)
     }
 
-    /// Sets the body, but not what it is.
+    /// Sets the body, but not its media type.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.content.body = body.into();
@@ -220,6 +226,39 @@ mod tests {
         assert_eq!(reply.content.headers[LOCATION], "/a%20b/%0D%0AX:%201");
         assert_eq!(reply.content.headers[ETAG], "\"3\"");
         assert_eq!(reply.content.headers[CACHE_CONTROL], "no-store");
+    }
+
+    /// Each test has a thread of its own, so no box is there at first.
+    #[test]
+    fn a_reply_has_nothing_of_those_before_it() {
+        let stream = Box::pin(futures_util::stream::pending());
+        let pieces = Pieces { stream, due: Instant::now() };
+        let media_type = HeaderValue::from_static("text/csv");
+        drop(Reply::pieces(StatusCode::OK, media_type, pieces).no_store().body("left behind"));
+        let mut request = HeaderMap::with_capacity(KEPT_FIELDS);
+        request.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        let room = request.capacity();
+        assert_ne!(room, HeaderMap::<HeaderValue>::with_capacity(REPLY_FIELDS).capacity());
+        recycle(&mut request);
+        let reply = Reply::empty(StatusCode::OK);
+        let Parts { headers, body, pieces } = &*reply.content;
+        assert!(headers.is_empty() && body.is_empty() && pieces.is_none(), "{reply:?}");
+        assert_eq!((headers.capacity(), request.len()), (room, 0));
+    }
+
+    #[test]
+    fn the_map_of_a_request_with_many_fields_is_not_kept() {
+        let usual = HeaderMap::<HeaderValue>::with_capacity(REPLY_FIELDS).capacity();
+        let mut names = HeaderMap::with_capacity(KEPT_FIELDS + 1);
+        names.insert(CONTENT_TYPE, HeaderValue::from_static("text/csv"));
+        let mut values = HeaderMap::with_capacity(KEPT_FIELDS);
+        for _ in 0..=KEPT_FIELDS {
+            values.append(ETAG, HeaderValue::from_static("x"));
+        }
+        for mut request in [names, values] {
+            recycle(&mut request);
+            assert_eq!(Reply::empty(StatusCode::OK).content.headers.capacity(), usual);
+        }
     }
 
     #[test]

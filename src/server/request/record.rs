@@ -32,7 +32,7 @@ pub(super) struct Record<'a> {
 
 /// When a reply was made.
 #[derive(Clone, Copy)]
-pub(super) struct Made {
+pub(super) struct MadeAt {
     pub(super) at: Instant,
     /// How long after its request's head.
     pub(super) after: Duration,
@@ -87,13 +87,13 @@ impl<'a> Record<'a> {
         (reply, ends_connection)
     }
 
-    /// The reply is made now.
-    pub(super) fn is_made(&self) -> Made {
+    /// For a reply that is made now.
+    pub(super) fn made_now(&self) -> MadeAt {
         let at = Instant::now();
-        Made { at, after: at - self.begin }
+        MadeAt { at, after: at - self.begin }
     }
 
-    pub(super) fn line(&self, status: StatusCode, made: Made) -> Line<'a> {
+    pub(super) fn line(&self, status: StatusCode, made: MadeAt) -> Line<'a> {
         Line {
             id: self.id,
             trace: self.trace(),

@@ -59,8 +59,8 @@ struct Opening {
     before: &'static str,
     /// What stands between the time and the id.
     after: String,
-    /// The whole second of the time, since 1970.
-    second: u64,
+    /// The whole second of the time, since 1970; none before the first line.
+    second: Option<u64>,
     time: [u8; stamp::BYTES],
     method: String,
     route: Option<&'static str>,
@@ -75,7 +75,7 @@ const ID_BYTES: usize = request_id::MADE_BYTES;
 impl Opening {
     fn new(before: &'static str, after: String) -> Self {
         let (text, time) = (Vec::new(), [0; stamp::BYTES]);
-        Self { before, after, second: 0, time, method: String::new(), route: None, status: 0, text }
+        Self { before, after, second: None, time, method: String::new(), route: None, status: 0, text }
     }
 
     /// Where the fraction of the second stands.
@@ -91,8 +91,8 @@ impl Opening {
 
     /// The whole text up to the id of a line for people.
     fn of_second(&mut self, second: u64) -> &[u8] {
-        if self.text.is_empty() || self.second != second {
-            self.begin(second);
+        if self.second != Some(second) {
+            self.fill_to_id(second);
         }
         &self.text
     }
@@ -100,23 +100,23 @@ impl Opening {
     /// The whole text up to the duration of a line in JSON.
     fn of(&mut self, line: &Line<'_>, second: u64) -> &[u8] {
         let same_route = match (self.route, line.route) {
-            // Templates are static: one text stands in one place, or is written anew.
+            // By address: of a template that stands in two places both are right.
             (Some(ours), Some(theirs)) => ptr::eq(ours, theirs),
             (ours, theirs) => ours == theirs,
         };
         let same_line = same_route && self.status == line.status && self.method == line.method;
-        if self.text.is_empty() || self.second != second || !same_line {
+        if self.second != Some(second) || !same_line {
             line.method.clone_into(&mut self.method);
             (self.route, self.status) = (line.route, line.status);
-            self.begin(second);
-            self.go_on();
+            self.fill_to_id(second);
+            self.fill_to_duration();
         }
         &self.text
     }
 
-    fn begin(&mut self, second: u64) {
-        if self.text.is_empty() || self.second != second {
-            (self.second, self.time) = (second, stamp::whole_second(second));
+    fn fill_to_id(&mut self, second: u64) {
+        if self.second.replace(second) != Some(second) {
+            self.time = stamp::whole_second(second);
         }
         self.text.clear();
         self.text.extend_from_slice(self.before.as_bytes());
@@ -124,7 +124,7 @@ impl Opening {
         self.text.extend_from_slice(self.after.as_bytes());
     }
 
-    fn go_on(&mut self) {
+    fn fill_to_duration(&mut self) {
         let out = &mut self.text;
         out.extend_from_slice(&[0; ID_BYTES]);
         out.extend_from_slice(b"\",\"method\":");

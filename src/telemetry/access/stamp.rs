@@ -1,4 +1,5 @@
-//! RFC 3339 times with microseconds, in parts: a core that writes many of them in a second makes that second's text once.
+//! RFC 3339 times with microseconds, in parts: a core that writes many of them in a second makes that second's text
+//! once.
 
 use std::ops::Range;
 use std::time::Duration;

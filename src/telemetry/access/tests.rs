@@ -130,6 +130,48 @@ fn one_line_does_not_repeat_the_one_before() {
     assert_eq!(ends(&ours), ends(&theirs));
 }
 
+/// Every part of a line is its own, whatever the one before had in the same place.
+#[test]
+fn a_line_tells_its_own_time_and_id() {
+    let (made, longest) = ("01a2053a-6f78-7282-a685-d3162f6f7057", "x".repeat(128));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let moments = [
+        (Duration::new(1_770_091_506, 7_999), "2026-02-03T04:05:06.000007Z"),
+        (Duration::new(1_770_091_506, 999_999_999), "2026-02-03T04:05:06.999999Z"),
+        (Duration::new(1_770_091_507, 0), "2026-02-03T04:05:07.000000Z"),
+        (Duration::new(1_770_091_506, 120_000_000), "2026-02-03T04:05:06.120000Z"),
+        (Duration::new(1 << 40, 5_000), "1970-01-01T00:00:00.000005Z"),
+    ];
+    let json = |time: &str, id: &str, trace: Option<&str>| {
+        let trace = trace.map(|trace| format!("\"trace_id\":\"{trace}\",")).unwrap_or_default();
+        format!(
+            "{{\"timestamp\":\"{time}\",\"level\":\"INFO\",\"request_id\":\"{id}\",{trace}\"method\":\"GET\",\
+             \"route\":\"/api/v1/accounts/{{id}}\",\"status\":200,\"duration_us\":118,\"core\":3,\
+             \"target\":\"ringledger::access\"}}\n"
+        )
+    };
+    let human = |[dim, green, plain]: [&str; 3], time: &str, id: &str, trace: Option<&str>| {
+        let trace = trace.map(|trace| format!(" trace_id={trace}")).unwrap_or_default();
+        format!(
+            "{dim}{time}{plain} {green} INFO{plain} {dim}ringledger::access:{plain} request_id={id}{trace} \
+             method=GET route=/api/v1/accounts/{{id}} status=200 duration_us=118 core=3\n"
+        )
+    };
+    for style in [JSON, HUMAN, Style::Human { color: true }] {
+        let (mut format, mut out) = (LineFormat::new(style, 3), Vec::new());
+        let codes = if style == HUMAN { [""; 3] } else { ["\x1b[2m", "\x1b[32m", "\x1b[0m"] };
+        for (since_epoch, time) in moments {
+            for (id, trace) in [(made, None), ("a", None), (made, Some(trace)), (&longest, Some(trace))] {
+                let before = out.len();
+                format.append(&Line { id, trace, ..line() }, since_epoch, &mut out);
+                let expected =
+                    if style == JSON { json(time, id, trace) } else { human(codes, time, id, trace) };
+                assert_eq!(String::from_utf8_lossy(&out[before..]), expected);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_few_lines_wait_in_a_small_buffer() {
     let (queue, thread, written) = observed();

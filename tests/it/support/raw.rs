@@ -269,6 +269,11 @@ impl Reply {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names of the fields in order.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.fields.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
     /// Whether the connection ends behind this reply (RFC 9112 §9.3).
     pub(crate) fn closes(&self) -> bool {
         let connection = self.field("connection").unwrap_or_default().to_ascii_lowercase();
