@@ -122,12 +122,22 @@ pub(super) fn writable(socket: &Rc<Socket>) -> Op<Bare> {
     submit(Some(socket), Bare, entry)
 }
 
-/// Sends what the kernel takes of `bytes` without waiting (`send(2)`, `MSG_DONTWAIT`): the caller keeps the memory.
+/// Sends what the kernel takes of `bytes` without waiting, which may be nothing (`send(2)`, `MSG_DONTWAIT`): the
+/// caller keeps the memory.
 pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: `bytes` is a live slice of its length, and the kernel keeps no pointer to it.
-    let count = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    loop {
+        // SAFETY: `bytes` is a live slice of its length, and the kernel keeps no pointer to it.
+        let count = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+        if let Ok(count) = usize::try_from(count) {
+            return Ok(count);
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            error => return Err(error),
+        }
+    }
 }
 
 /// What can be received without waiting (`recv(2)`, `MSG_DONTWAIT`): saves a turn of the ring where

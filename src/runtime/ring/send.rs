@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use socket2::{SockRef, Socket};
 
 use super::ops::{self, Bare, Op, Outgoing};
+use crate::runtime::busy::takes_first_send;
 use crate::runtime::counters;
 use crate::runtime::net::{Kick, peer_ended};
 
@@ -121,14 +122,11 @@ impl SendHalf {
                 outcome?;
             }
             match ops::send_now(&self.socket, bytes) {
+                Ok(0) => self.writable = Some(ops::writable(&self.socket)),
                 Ok(count) => {
                     self.took(count);
                     return Poll::Ready(Ok(count));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.writable = Some(ops::writable(&self.socket));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.fail(error);
                     return Poll::Ready(self.check().map(|()| 0));
@@ -181,9 +179,23 @@ impl SendHalf {
     }
 
     fn start(&mut self) {
+        let sent = match takes_first_send().then(|| ops::send_now(&self.socket, &self.queued)) {
+            None => 0,
+            Some(Ok(sent)) => sent,
+            Some(Err(error)) => return self.fail(error),
+        };
         let spare = std::mem::take(&mut self.spare);
         let bytes = std::mem::replace(&mut self.queued, spare);
-        self.resume(Outgoing { bytes, sent: 0 });
+        self.go_on(Outgoing { bytes, sent });
+    }
+
+    /// Sends the rest, if there is one.
+    fn go_on(&mut self, outgoing: Outgoing) {
+        if outgoing.sent < outgoing.bytes.len() {
+            self.resume(outgoing);
+        } else {
+            self.recycle(outgoing.bytes);
+        }
     }
 
     fn resume(&mut self, outgoing: Outgoing) {
@@ -201,11 +213,7 @@ impl SendHalf {
                 self.fail(error);
                 break;
             }
-            if outgoing.sent < outgoing.bytes.len() {
-                self.resume(outgoing);
-            } else {
-                self.recycle(outgoing.bytes);
-            }
+            self.go_on(outgoing);
         }
         Poll::Ready(self.check())
     }

@@ -21,7 +21,7 @@ fn echoed(
     let connected = connected.into();
     // As tokio leaves its sockets.
     connected.set_nonblocking(true).unwrap();
-    let received = run(RingListener::engine(), async {
+    let received = run::<RingListener, _>(async {
         let mut stream = RingStream::from_connected(connected).unwrap();
         write_all(&mut stream, &pattern(LENGTH)).await.unwrap();
         let kicker = stream.kicker();
@@ -55,6 +55,6 @@ fn a_unix_socket_is_taken_over() {
 #[test]
 fn a_socket_without_a_peer_is_refused() {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let refused = run(RingListener::engine(), async { RingStream::from_connected(socket).map(drop) });
+    let refused = run::<RingListener, _>(async { RingStream::from_connected(socket).map(drop) });
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::NotConnected);
 }

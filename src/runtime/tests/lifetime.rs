@@ -24,7 +24,7 @@ async fn with_read_pending<L: OnEngine>() -> (L::Stream, TcpStream) {
 }
 
 fn a_worker_that_returns_leaves_nothing_behind<L: OnEngine>() {
-    let mut client = run(L::engine(), async {
+    let mut client = run::<L, _>(async {
         let (mut stream, client) = with_read_pending::<L>().await;
         let mut connections = JoinSet::new();
         connections.spawn_local(async move { read(&mut stream, 16).await });
@@ -35,7 +35,7 @@ fn a_worker_that_returns_leaves_nothing_behind<L: OnEngine>() {
 
 #[test]
 fn a_dropped_stream_takes_its_receive_with_it() {
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         let (stream, mut client) = with_read_pending::<RingListener>().await;
         assert_eq!(in_flight(), 1);
         drop(stream);
@@ -48,7 +48,7 @@ fn a_dropped_stream_takes_its_receive_with_it() {
 
 #[test]
 fn a_dropped_stream_takes_its_send_with_it() {
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         let (mut stream, _client) = with_read_pending::<RingListener>().await;
         let too_much = vec![0; 64 * 1024 * 1024];
         let stalled = timeout(Duration::from_millis(200), write_all(&mut stream, &too_much)).await;
@@ -61,7 +61,7 @@ fn a_dropped_stream_takes_its_send_with_it() {
 
 #[test]
 fn a_dropped_listener_takes_its_accept_with_it() {
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         let mut listener = RingListener::from_std(listen(OPTIONS)).unwrap();
         let early = timeout(Duration::from_millis(20), listener.accept()).await;
         assert!(early.is_err(), "nobody has connected");

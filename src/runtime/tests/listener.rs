@@ -19,7 +19,7 @@ on_both_engines! {
 fn an_accept_that_is_given_up_loses_no_connection<L: OnEngine>() {
     let socket = listen(OPTIONS);
     let addr = socket.local_addr().unwrap();
-    run(L::engine(), async {
+    run::<L, _>(async {
         let mut listener = L::from_std(socket).unwrap();
         let early = timeout(Duration::from_millis(20), listener.accept()).await;
         assert!(early.is_err(), "nobody has connected yet");
@@ -33,7 +33,7 @@ fn an_accept_that_is_given_up_loses_no_connection<L: OnEngine>() {
 fn draining_returns_who_is_queued_and_closes<L: OnEngine>() {
     let socket = listen(OPTIONS);
     let addr = socket.local_addr().unwrap();
-    run(L::engine(), async {
+    run::<L, _>(async {
         let mut listener = L::from_std(socket).unwrap();
         let early = timeout(Duration::from_millis(20), listener.accept()).await;
         assert!(early.is_err(), "nobody has connected yet");
@@ -63,7 +63,7 @@ fn draining_returns_who_is_queued_and_closes<L: OnEngine>() {
 
 fn draining_ends_an_accept_that_waits<L: OnEngine>() {
     let socket = listen(OPTIONS);
-    run(L::engine(), async {
+    run::<L, _>(async {
         let mut listener = L::from_std(socket).unwrap();
         let early = timeout(Duration::from_millis(20), listener.accept()).await;
         assert!(early.is_err(), "nobody has connected yet");
@@ -79,7 +79,7 @@ fn passed_on(socket: &TcpListener) -> ListenSocket {
 fn draining_leaves_an_inherited_socket_and_its_queue<L: OnEngine>() {
     let socket = listen(OPTIONS);
     let addr = socket.local_addr().unwrap();
-    let clients = run(L::engine(), async {
+    let clients = run::<L, _>(async {
         let mut listener = L::from_std(passed_on(&socket)).unwrap();
         let early = timeout(Duration::from_millis(20), listener.accept()).await;
         assert!(early.is_err(), "nobody has connected yet");
@@ -100,7 +100,7 @@ fn draining_leaves_an_inherited_socket_and_its_queue<L: OnEngine>() {
 fn a_socket_is_shared_by_all_who_accept_from_it<L: OnEngine>() {
     let socket = listen(OPTIONS);
     let addr = socket.local_addr().unwrap();
-    run(L::engine(), async {
+    run::<L, _>(async {
         let sockets = deal(&[passed_on(&socket)], NonZeroUsize::new(3).unwrap()).unwrap();
         let mut listeners: Vec<_> = sockets.into_iter().map(|socket| L::from_std(socket).unwrap()).collect();
         let [first, second, third] = &mut listeners[..] else { panic!("one for each") };

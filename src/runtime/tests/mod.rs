@@ -8,7 +8,8 @@ mod queues;
 mod schedule;
 mod stream;
 
-use std::future::poll_fn;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -28,16 +29,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const OPTIONS: ListenOptions = ListenOptions { backlog: 64, write_stall: Duration::from_secs(10) };
 
-/// Makes each named case a test on each engine.
+/// Makes each named case a test on each engine, and on a ring that does not sleep.
 macro_rules! on_both_engines {
     ($($case:ident)+) => {
         mod uring { $(#[test] fn $case() { super::$case::<crate::runtime::RingListener>(); })+ }
+        mod turning { $(#[test] fn $case() { super::$case::<super::TurningListener>(); })+ }
         mod epoll { $(#[test] fn $case() { super::$case::<crate::runtime::EpollListener>(); })+ }
     };
 }
 use on_both_engines;
 
 trait OnEngine: Listener {
+    const BUSY_POLL: BusyPoll = BusyPoll::Off;
+
     fn engine() -> Engine;
 }
 
@@ -53,6 +57,33 @@ impl OnEngine for EpollListener {
     }
 }
 
+/// That of a worker with busy polling.
+struct TurningListener(RingListener);
+
+impl OnEngine for TurningListener {
+    const BUSY_POLL: BusyPoll = BusyPoll::Always;
+
+    fn engine() -> Engine {
+        RingListener::engine()
+    }
+}
+
+impl Listener for TurningListener {
+    type Stream = RingStream;
+
+    fn from_std(listener: impl Into<ListenSocket>) -> io::Result<Self> {
+        RingListener::from_std(listener).map(Self)
+    }
+
+    async fn accept(&mut self) -> io::Result<RingStream> {
+        self.0.accept().await
+    }
+
+    async fn drain(self) -> Vec<RingStream> {
+        self.0.drain().await
+    }
+}
+
 /// Runs `server` on the engine against `client` on a thread, and checks that nothing is left in
 /// flight.
 fn converse<L: OnEngine, S, C: Send + 'static>(
@@ -63,7 +94,7 @@ fn converse<L: OnEngine, S, C: Send + 'static>(
     let socket = listen(options);
     let addr = socket.local_addr().unwrap();
     let client = thread::spawn(move || client(addr));
-    let served = run(L::engine(), async { server(L::from_std(socket).unwrap()).await });
+    let served = run::<L, _>(async { server(L::from_std(socket).unwrap()).await });
     (served, client.join().unwrap())
 }
 
@@ -88,8 +119,18 @@ fn listen(options: ListenOptions) -> TcpListener {
     bind(any_port, NonZeroUsize::MIN, options).unwrap().remove(0)
 }
 
-fn run<F: Future>(engine: Engine, future: F) -> F::Output {
-    let output = block_on(engine, async { timeout(PATIENCE, future).await });
+fn run<L: OnEngine, F: Future>(future: F) -> F::Output {
+    let turning = async {
+        busy_poll(L::engine(), L::BUSY_POLL).await;
+        pending::<Infallible>().await
+    };
+    let output = block_on(L::engine(), async {
+        tokio::select! {
+            biased;
+            output = timeout(PATIENCE, future) => output,
+            never = turning => match never {},
+        }
+    });
     assert_eq!(in_flight(), 0);
     output.unwrap().expect("the case hangs")
 }

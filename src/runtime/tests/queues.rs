@@ -31,7 +31,7 @@ fn more_operations_than_either_queue_holds_all_complete() {
     for operations in
         [RING_ENTRIES as usize, RING_ENTRIES as usize + 1, COMPLETION_ENTRIES + 1, 3 * COMPLETION_ENTRIES]
     {
-        run(RingListener::engine(), async {
+        run::<RingListener, _>(async {
             let ended = all_at_once((0..operations).map(|_| ring::next_turn())).await;
             assert_eq!(ended.len(), operations);
             // The ring is as good as before.
@@ -43,7 +43,7 @@ fn more_operations_than_either_queue_holds_all_complete() {
 /// What is read and written meanwhile is not lost among them.
 #[test]
 fn an_overflow_loses_no_bytes_of_a_connection() {
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         let (near, mut far) = UnixStream::pair().unwrap();
         let mut stream = RingStream::from_connected(near).unwrap();
         for round in 0..3 {

@@ -103,7 +103,7 @@ async fn conversation(mut stream: RingStream, request: usize) {
 #[test]
 fn a_connection_may_be_dropped_at_every_point() {
     let replies = REPLIES.map(pattern).concat();
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         for (request, pace) in [(20, 1), (100, 7), (3_000, 1_000), (9_000, 20_000)] {
             let requests = [&*pattern(request), &*pattern(request), b"!"].concat();
             let mut polls = 0;
@@ -152,7 +152,7 @@ async fn write_some(stream: &mut RingStream, bytes: &[u8]) -> usize {
 #[test]
 fn operations_that_are_given_up_lose_and_double_nothing() {
     const BYTES: usize = 40_000;
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         for polls in 1..=4 {
             for (pace, piece) in [(37, 64), (2_048, 2_048), (9_000, 5_000), (50_000, 30_000)] {
                 let (near, mut peer) = Peer::sending(pattern(BYTES), pace);
@@ -190,7 +190,7 @@ fn operations_that_are_given_up_lose_and_double_nothing() {
 /// A descriptor is not given to anybody while an operation of its last owner may still touch it.
 #[test]
 fn a_descriptor_is_free_only_after_the_last_completion() {
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         for _ in 0..50 {
             let (near, old_peer) = Peer::sending(Vec::new(), 1);
             let number = near.as_raw_fd();
@@ -220,7 +220,7 @@ fn a_descriptor_is_free_only_after_the_last_completion() {
 fn an_accept_that_is_given_up_at_every_point_loses_nobody() {
     let socket = listen(OPTIONS);
     let address = socket.local_addr().unwrap();
-    run(RingListener::engine(), async {
+    run::<RingListener, _>(async {
         let mut listener = RingListener::from_std(socket).unwrap();
         for polls in 0..6 {
             for arrives_at in 0..6 {

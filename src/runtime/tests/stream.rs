@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::sync::mpsc;
+use std::task::Context;
 use std::time::Instant;
 
 use hyper::rt::Write as _;
@@ -281,6 +282,36 @@ fn a_ring_stream_takes_no_more_than_its_bound() {
         },
         |mut client| drop(client.read_to_end(&mut Vec::new())),
     );
+}
+
+/// So that a lone reply is not held up, and many leave together.
+#[test]
+fn the_first_write_of_a_turn_goes_past_the_ring() {
+    let ((), received) = serve_one::<TurningListener, _, _>(
+        async |mut stream| {
+            read(&mut stream, 16).await.unwrap();
+            let kicker = stream.kicker();
+            let mut kick_one = |cx: &mut Context<'_>| {
+                let written = Pin::new(&mut stream).poll_write(cx, b"reply");
+                assert!(matches!(written, Poll::Ready(Ok(5))), "{written:?}");
+                kicker.kick(cx).map(Result::unwrap)
+            };
+            poll_fn(|cx| {
+                assert!(kick_one(cx).is_ready());
+                assert!(kick_one(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            stream.close().await;
+        },
+        |mut client| {
+            client.write_all(b"request").unwrap();
+            let mut received = String::new();
+            client.read_to_string(&mut received).unwrap();
+            received
+        },
+    );
+    assert_eq!(received, "replyreply");
 }
 
 fn resting_ends_with_the_next_byte<L: OnEngine>() {
