@@ -5,10 +5,6 @@
 //! which is most of the latency of a lone request (60 µs beside 21 µs for a loop that turns). The
 //! price is the core: a turning loop uses all of it. So it is off unless asked for, and right only
 //! where the worker's core is its own.
-//!
-//! The first reply of a turn leaves by a system call of its own ([`takes_first_send`]). On the ring it would
-//! leave with the next turn, behind the receive that was armed before it, which took the median of a lone
-//! request to 27 µs (`loadtest compare --scenario ping1`).
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -32,8 +28,8 @@ pub enum BusyPoll {
 thread_local! {
     /// Counts the signs of life of this thread's sockets.
     static ACTIVITY: Cell<u64> = const { Cell::new(0) };
-    /// Whether this thread is turning and has sent nothing in this turn.
-    static FIRST_SEND: Cell<bool> = const { Cell::new(false) };
+    /// Whether the next small send of this thread goes past the ring.
+    static SEND_AT_ONCE: Cell<bool> = const { Cell::new(false) };
     static AWAITS_ACTIVITY: RefCell<Option<Waker>> = const { RefCell::new(None) };
 }
 
@@ -46,10 +42,14 @@ pub(super) fn note_activity() {
     }
 }
 
-/// Whether what is to be sent now should go at once and not through the ring: true once a turn of busy
-/// polling, so that the replies of a full turn still leave together.
-pub(super) fn takes_first_send() -> bool {
-    FIRST_SEND.take()
+/// A turn of busy polling begins: its first send goes past the ring. When busy polling ends, one more may.
+pub(super) fn turn_begins() {
+    SEND_AT_ONCE.set(true);
+}
+
+/// Whether a send that is about to begin should go past the ring; says so once for each turn that began.
+pub(super) fn take_first_send() -> bool {
+    SEND_AT_ONCE.take()
 }
 
 /// Keeps the loop of this thread turning as `mode` says; resolves never, or at once when there is
@@ -74,7 +74,6 @@ async fn turn_while_active(engine: Engine, window: Duration) {
             since = Instant::now();
         }
     }
-    FIRST_SEND.set(false);
 }
 
 async fn activity_after(seen: u64) {
@@ -91,7 +90,7 @@ async fn activity_after(seen: u64) {
 /// A turn of busy polling; whether it found something to do.
 async fn counted_turn(engine: Engine) -> bool {
     let seen = ACTIVITY.get();
-    FIRST_SEND.set(true);
+    turn_begins();
     turn(engine).await;
     let found_something = ACTIVITY.get() != seen;
     counters::turned(found_something);

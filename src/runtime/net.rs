@@ -65,6 +65,10 @@ pub trait Stream: Read + Write + Unpin + 'static {
     /// The address of the client.
     fn peer_addr(&self) -> SocketAddr;
 
+    /// Tells whether bytes are expected within moments, as they are unless told. A read that waits for them holds a
+    /// buffer then, which saves work when they come; one that waits for longer need not. Nothing where reads never do.
+    fn expect_soon(&mut self, _soon: bool) {}
+
     /// Frees its buffers and resolves once there is something to read: bytes, the peer's end or an
     /// error, which the next read gives. Nothing may be waiting to be sent. Cancel safe, and the
     /// stream may be used or closed at any moment of it.

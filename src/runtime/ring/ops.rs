@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
+use hyper::rt::ReadBufCursor;
 use io_uring::{cqueue, opcode, types};
 use socket2::{SockAddr, SockAddrStorage, Socket};
 use tokio_uring::{InFlightOneshot, OneshotOutputTransform, UnsubmittedOneshot};
@@ -122,8 +123,8 @@ pub(super) fn writable(socket: &Rc<Socket>) -> Op<Bare> {
     submit(Some(socket), Bare, entry)
 }
 
-/// Sends what the kernel takes of `bytes` without waiting, which may be nothing (`send(2)`, `MSG_DONTWAIT`): the
-/// caller keeps the memory.
+/// Sends what the kernel takes of `bytes`, which must not be empty, without waiting; 0 if it takes nothing now
+/// (`send(2)`, `MSG_DONTWAIT`). The caller keeps the memory.
 pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     loop {
@@ -140,13 +141,25 @@ pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// What can be received without waiting (`recv(2)`, `MSG_DONTWAIT`): saves a turn of the ring where
-/// something is known to be there.
-pub(super) fn receive_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
-    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: `buffer` is a live slice of `length` bytes, and the kernel keeps no pointer to it.
-    let count = unsafe { libc::recv(socket.as_raw_fd(), start, length, libc::MSG_DONTWAIT) };
-    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+/// Receives what has arrived, as much as fits into `cursor`, without waiting (`recv(2)`, `MSG_DONTWAIT`). 0 is the end of
+/// the stream.
+pub(super) fn receive_now(socket: &Socket, cursor: &mut ReadBufCursor<'_>) -> io::Result<usize> {
+    loop {
+        // SAFETY: nothing is written to it but what the kernel has received.
+        let room = unsafe { cursor.as_mut() };
+        let (start, length) = (room.as_mut_ptr().cast(), room.len());
+        // SAFETY: `room` is a live slice of `length` bytes, and the kernel keeps no pointer to it.
+        let count = unsafe { libc::recv(socket.as_raw_fd(), start, length, libc::MSG_DONTWAIT) };
+        if let Ok(count) = usize::try_from(count) {
+            // SAFETY: the kernel has filled so many bytes of it.
+            unsafe { cursor.advance(count) };
+            return Ok(count);
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => {}
+            error => return Err(error),
+        }
+    }
 }
 
 /// Cancels what is in flight on `socket`, which completes with ECANCELED unless it was done just

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use socket2::{SockRef, Socket};
 
 use super::ops::{self, Bare, Op, Outgoing};
-use crate::runtime::busy::takes_first_send;
+use crate::runtime::busy::take_first_send;
 use crate::runtime::counters;
 use crate::runtime::net::{Kick, peer_ended};
 
@@ -50,6 +50,8 @@ pub(super) struct SendHalf {
     /// Whether the connection is a client's, whose bytes are counted. Here, since what a parked connection holds is
     /// mostly its stream.
     counted: bool,
+    /// Whether bytes are expected soon. Here for the same reason.
+    expects_soon: bool,
 }
 
 /// An `io::Error` that can be told more than once.
@@ -86,6 +88,7 @@ impl SendHalf {
             failure: None,
             shut: false,
             counted: false,
+            expects_soon: true,
         }
     }
 
@@ -96,6 +99,15 @@ impl SendHalf {
 
     pub(super) fn is_counted(&self) -> bool {
         self.counted
+    }
+
+    /// How a read waits from now on.
+    pub(super) fn expect_soon(&mut self, soon: bool) {
+        self.expects_soon = soon;
+    }
+
+    pub(super) fn expects_soon(&self) -> bool {
+        self.expects_soon
     }
 
     /// Accepts as much of `bytes` as the bound allows, or of a large write as the kernel takes; pending only if
@@ -178,12 +190,18 @@ impl SendHalf {
         }
     }
 
+    /// Begins to send what is queued: through the ring, so that what a turn makes leaves together. While the worker
+    /// polls busily, the first send of a turn goes at once. In the ring a lone reply would wait for the others' end of
+    /// turn, and be sent behind the receive that was armed before it, which took the median of a lone request from 21 to
+    /// 27 µs (`loadtest compare --scenario ping1`).
     fn start(&mut self) {
-        let sent = match takes_first_send().then(|| ops::send_now(&self.socket, &self.queued)) {
-            None => 0,
-            Some(Ok(sent)) => sent,
-            Some(Err(error)) => return self.fail(error),
-        };
+        let mut sent = 0;
+        if take_first_send() {
+            match ops::send_now(&self.socket, &self.queued) {
+                Ok(count) => sent = count,
+                Err(error) => return self.fail(error),
+            }
+        }
         let spare = std::mem::take(&mut self.spare);
         let bytes = std::mem::replace(&mut self.queued, spare);
         self.go_on(Outgoing { bytes, sent });

@@ -19,7 +19,7 @@ use crate::runtime::net::{Stream, linger};
 
 /// A connection that receives and sends through `io_uring`.
 ///
-/// Reads come from one receive that stays armed across polls. Small writes are copied and wait for
+/// Reads come from one receive that stays armed across polls, or after a watch ([`Stream::expect_soon`]). Small writes are copied and wait for
 /// a kick ([`Stream::kicker`]); beyond [`WRITE_BOUND`](super::WRITE_BOUND) they are pending, and
 /// large ones go straight to the kernel. An error of a send surfaces at the next write, kick or
 /// shutdown.
@@ -83,7 +83,8 @@ impl Read for RingStream {
         cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        let count = ready!(stream.recv.poll_read(cx, cursor))?;
+        let soon = stream.send.borrow().expects_soon();
+        let count = ready!(stream.recv.poll_read(cx, cursor, soon))?;
         if stream.send.borrow().is_counted() {
             counters::received(count);
         }
@@ -115,6 +116,10 @@ impl Stream for RingStream {
 
     fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    fn expect_soon(&mut self, soon: bool) {
+        self.send.borrow_mut().expect_soon(soon);
     }
 
     async fn rest(&mut self) -> io::Result<()> {

@@ -10,7 +10,7 @@ use hyper::{Response, server::conn::http1};
 
 use super::*;
 
-on_both_engines! {
+in_every_mode! {
     pipelined_requests_are_all_answered
 }
 

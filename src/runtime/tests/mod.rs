@@ -29,15 +29,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const OPTIONS: ListenOptions = ListenOptions { backlog: 64, write_stall: Duration::from_secs(10) };
 
-/// Makes each named case a test on each engine, and on a ring that does not sleep.
+/// Makes each named case a test on each engine.
 macro_rules! on_both_engines {
     ($($case:ident)+) => {
         mod uring { $(#[test] fn $case() { super::$case::<crate::runtime::RingListener>(); })+ }
-        mod turning { $(#[test] fn $case() { super::$case::<super::TurningListener>(); })+ }
         mod epoll { $(#[test] fn $case() { super::$case::<crate::runtime::EpollListener>(); })+ }
     };
 }
 use on_both_engines;
+
+/// The same, and on a ring that does not sleep and on one whose reads hold no buffer.
+macro_rules! in_every_mode {
+    ($($case:ident)+) => {
+        on_both_engines! { $($case)+ }
+        mod turning { $(#[test] fn $case() { super::$case::<super::TurningListener>(); })+ }
+        mod watching { $(#[test] fn $case() { super::$case::<super::WatchingListener>(); })+ }
+    };
+}
+use in_every_mode;
 
 trait OnEngine: Listener {
     const BUSY_POLL: BusyPoll = BusyPoll::Off;
@@ -57,18 +66,20 @@ impl OnEngine for EpollListener {
     }
 }
 
-/// That of a worker with busy polling.
-struct TurningListener(RingListener);
+/// A ring with busy polling, or whose streams are told that bytes come late.
+struct ModeListener<const TURNS: bool, const WATCHES: bool>(RingListener);
+type TurningListener = ModeListener<true, false>;
+type WatchingListener = ModeListener<false, true>;
 
-impl OnEngine for TurningListener {
-    const BUSY_POLL: BusyPoll = BusyPoll::Always;
+impl<const TURNS: bool, const WATCHES: bool> OnEngine for ModeListener<TURNS, WATCHES> {
+    const BUSY_POLL: BusyPoll = if TURNS { BusyPoll::Always } else { BusyPoll::Off };
 
     fn engine() -> Engine {
         RingListener::engine()
     }
 }
 
-impl Listener for TurningListener {
+impl<const TURNS: bool, const WATCHES: bool> Listener for ModeListener<TURNS, WATCHES> {
     type Stream = RingStream;
 
     fn from_std(listener: impl Into<ListenSocket>) -> io::Result<Self> {
@@ -76,7 +87,9 @@ impl Listener for TurningListener {
     }
 
     async fn accept(&mut self) -> io::Result<RingStream> {
-        self.0.accept().await
+        let mut stream = self.0.accept().await?;
+        stream.expect_soon(!WATCHES);
+        Ok(stream)
     }
 
     async fn drain(self) -> Vec<RingStream> {

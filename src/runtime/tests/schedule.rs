@@ -19,6 +19,9 @@ const KERNEL_BYTES: usize = 4 * 1024;
 /// Bytes of the first reply, which is copied, and of the second, which goes straight to the kernel.
 const REPLIES: [usize; 2] = [5_000, 60_000];
 
+/// How a stream is used: whether its bytes are expected soon, and whether its sends go past the ring.
+const USES: [(bool, bool); 3] = [(true, false), (false, false), (true, true)];
+
 /// The other end, moved by hand.
 struct Peer {
     socket: UnixStream,
@@ -51,6 +54,14 @@ impl Peer {
         let mut room = vec![0; self.pace.max(512)];
         if let Ok(count) = self.socket.read(&mut room) {
             self.received.extend(&room[..count]);
+        }
+    }
+
+    /// A step, and the beginning of a turn whose first send goes past the ring if it is to go `at_once`.
+    fn step_in_turn(&mut self, at_once: bool) {
+        self.step();
+        if at_once {
+            busy::turn_begins();
         }
     }
 
@@ -103,14 +114,18 @@ async fn conversation(mut stream: RingStream, request: usize) {
 #[test]
 fn a_connection_may_be_dropped_at_every_point() {
     let replies = REPLIES.map(pattern).concat();
+    let paces = [(20, 1), (100, 7), (3_000, 1_000), (9_000, 20_000)];
+    let cases = USES.into_iter().flat_map(|used| paces.map(|paces| (used, paces)));
     run::<RingListener, _>(async {
-        for (request, pace) in [(20, 1), (100, 7), (3_000, 1_000), (9_000, 20_000)] {
+        for ((soon, at_once), (request, pace)) in cases {
             let requests = [&*pattern(request), &*pattern(request), b"!"].concat();
             let mut polls = 0;
             loop {
                 let (near, mut peer) = Peer::sending(requests.clone(), pace);
-                let stream = RingStream::from_connected(near).unwrap();
-                let ended = dropped_after(polls, || peer.step(), conversation(stream, request)).await;
+                let mut stream = RingStream::from_connected(near).unwrap();
+                stream.expect_soon(soon);
+                let moves = || peer.step_in_turn(at_once);
+                let ended = dropped_after(polls, moves, conversation(stream, request)).await;
                 ring::quiet().await;
                 assert_eq!(in_flight(), 0, "after {polls} polls");
                 let received = peer.all_received();
@@ -127,9 +142,13 @@ fn a_connection_may_be_dropped_at_every_point() {
 }
 
 /// Tries until it is done, each time for so many polls.
-async fn stubbornly<T>(polls: usize, peer: &mut Peer, mut attempt: impl AsyncFnMut() -> T) -> T {
+async fn stubbornly<T>(
+    polls: usize,
+    (peer, at_once): (&mut Peer, bool),
+    mut attempt: impl AsyncFnMut() -> T,
+) -> T {
     loop {
-        if let Some(output) = dropped_after(polls, || peer.step(), attempt()).await {
+        if let Some(output) = dropped_after(polls, || peer.step_in_turn(at_once), attempt()).await {
             return output;
         }
         ring::next_turn().await;
@@ -152,11 +171,13 @@ async fn write_some(stream: &mut RingStream, bytes: &[u8]) -> usize {
 #[test]
 fn operations_that_are_given_up_lose_and_double_nothing() {
     const BYTES: usize = 40_000;
+    let cases = USES.into_iter().flat_map(|used| [1, 2, 3, 4].map(|polls| (used, polls)));
     run::<RingListener, _>(async {
-        for polls in 1..=4 {
+        for ((soon, at_once), polls) in cases {
             for (pace, piece) in [(37, 64), (2_048, 2_048), (9_000, 5_000), (50_000, 30_000)] {
                 let (near, mut peer) = Peer::sending(pattern(BYTES), pace);
                 let mut stream = RingStream::from_connected(near).unwrap();
+                stream.expect_soon(soon);
                 let mut echoed = 0;
                 while echoed < BYTES {
                     // The peer keeps still: what it has not sent arms a receive, which is left to the rest.
@@ -164,18 +185,26 @@ fn operations_that_are_given_up_lose_and_double_nothing() {
                     let received = if let Some(received) = early {
                         received.unwrap()
                     } else {
-                        stubbornly(polls, &mut peer, async || stream.rest().await.unwrap()).await;
-                        stubbornly(polls, &mut peer, async || read(&mut stream, piece).await.unwrap()).await
+                        stubbornly(polls, (&mut peer, at_once), async || stream.rest().await.unwrap()).await;
+                        stubbornly(polls, (&mut peer, at_once), async || {
+                            read(&mut stream, piece).await.unwrap()
+                        })
+                        .await
                     };
                     assert!(!received.is_empty(), "bytes were lost: the peer has ended after {echoed}");
                     let mut rest = &received[..];
                     while !rest.is_empty() {
-                        let count =
-                            stubbornly(polls, &mut peer, async || write_some(&mut stream, rest).await).await;
+                        let count = stubbornly(polls, (&mut peer, at_once), async || {
+                            write_some(&mut stream, rest).await
+                        })
+                        .await;
                         rest = &rest[count..];
                     }
                     let kicker = stream.kicker();
-                    stubbornly(polls, &mut peer, async || poll_fn(|cx| kicker.kick(cx)).await.unwrap()).await;
+                    stubbornly(polls, (&mut peer, at_once), async || {
+                        poll_fn(|cx| kicker.kick(cx)).await.unwrap();
+                    })
+                    .await;
                     echoed += received.len();
                 }
                 assert_eq!(echoed, BYTES);
