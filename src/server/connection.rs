@@ -21,8 +21,8 @@ use hyper_util::rt::TokioTimer;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use self::activity::{Activity, Deadlines, Ended, Next};
-pub(super) use self::activity::{UnderWay, Untaken};
+pub(super) use self::activity::{Activity, UnderWay, Untaken};
+use self::activity::{Deadlines, Ended, Next};
 use self::watched::Watched;
 pub(super) use self::websocket::Sockets;
 use super::request::{Exchanges, ReplyBody};
@@ -137,7 +137,7 @@ async fn rest<S: Stream>(
 async fn drive<S, V, K>(
     connection: &mut http1::Connection<Watched<S>, V>,
     kicker: &K,
-    activity: &Activity,
+    activity: &Rc<Activity>,
     exchanges: &Exchanges,
     closing: &mut watch::Receiver<bool>,
 ) -> Result<(), Ended>
@@ -165,6 +165,9 @@ where
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended.map_err(Ended::from));
             }
+            if activity.is_lone_reply_sent() {
+                exchanges.parking.keep_awake(activity, cx.waker());
+            }
             // After the poll, so that what has arrived is answered first.
             if !close_begun && close_asked.as_mut().poll(cx).is_ready() {
                 close_begun = true;
@@ -175,12 +178,16 @@ where
                 Pin::new(&mut *connection).graceful_shutdown();
                 continue;
             }
-            if timer.as_mut().poll(cx).is_pending() {
-                return share.spend(activity.begun(), cx);
-            }
-            let peer_ended = activity.is_under_way() && kicker.peer_ended();
             let deadlines = deadlines();
-            match activity.look(&deadlines, peer_ended)? {
+            let next = if activity.is_to_rest() {
+                Next::Detach
+            } else if timer.as_mut().poll(cx).is_pending() {
+                return share.spend(activity.begun(), cx);
+            } else {
+                let peer_ended = activity.is_under_way() && kicker.peer_ended();
+                activity.look(&deadlines, peer_ended)?
+            };
+            match next {
                 Next::LookAgain(at) => timer.as_mut().reset(at),
                 Next::Detach => {
                     activity.detach();

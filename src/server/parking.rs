@@ -2,28 +2,49 @@
 //!
 //! A parked connection holds less than 1 KiB, but the allocator keeps what the connection gave back until it is
 //! told that no more is coming. It is told once a wave of connections has come to rest.
+//!
+//! A connection that has answered one request after a long rest is not worth much memory either: only the last few stay
+//! awake, so that the memory of one serves the next. Fresh memory costs three page faults, which are most of what waking
+//! costs (`loadtest compare --scenario idle`).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::connection::Activity;
 use crate::runtime::give_memory_back;
 
-/// As many connections must have been parked before memory is given back: their 11 KiB each are worth the
+/// As many connections must have been parked before memory is given back: their 12 KiB each are worth the
 /// millisecond that it may take.
 const WAVE: usize = 64;
 /// How long no connection must have been parked before memory is given back.
 const WAVE_OVER: Duration = Duration::from_millis(500);
 
-/// The parked connections of a worker.
-#[derive(Debug, Default)]
+/// Connections that stay awake after one request: half a mebibyte, and enough that the second request of a burst finds
+/// its connection awake.
+const KEPT_AWAKE: usize = 32;
+
+/// The parked connections of a worker, and those that will be soon.
+#[derive(Default)]
 pub(super) struct Parking {
     parked: Cell<usize>,
     /// Parked since memory was last given back.
     wave: Cell<usize>,
     wave_begins: Notify,
+    /// Those that stay awake for now, the oldest first.
+    awake: RefCell<VecDeque<Awake>>,
+}
+
+/// A connection, and how many requests it had begun when it was left to itself.
+struct Awake {
+    activity: Rc<Activity>,
+    begun: u64,
+    task: Waker,
 }
 
 impl Parking {
@@ -35,6 +56,19 @@ impl Parking {
             self.wave_begins.notify_one();
         }
         Parked(self)
+    }
+
+    /// Keeps a connection awake that has answered one request after a long rest, and has the oldest such rest instead.
+    pub(super) fn keep_awake(&self, activity: &Rc<Activity>, task: &Waker) {
+        let newest = Awake { activity: Rc::clone(activity), begun: activity.begun(), task: task.clone() };
+        let mut awake = self.awake.borrow_mut();
+        awake.push_back(newest);
+        if awake.len() > KEPT_AWAKE
+            && let Some(oldest) = awake.pop_front()
+        {
+            oldest.activity.is_to_rest_after(oldest.begun);
+            oldest.task.wake();
+        }
     }
 
     /// Gives memory back after each wave; resolves never.

@@ -19,10 +19,6 @@ const CONNECTIONS: usize = 9_000;
 /// How long they rest: more than a server waits before it parks a connection and its allocator gives memory back.
 const REST: Duration = Duration::from_secs(5);
 
-/// Connections that are asked after the rest, and once more when awake: so few that all are asked twice within the
-/// second after which a server may put the first of them to rest again.
-const SAMPLE: usize = 2_000;
-
 /// Requests before memory is taken as that of a server without connections.
 const WARM_UP: usize = 2_000;
 
@@ -55,11 +51,13 @@ fn try_measure(running: &Running) -> io::Result<BTreeMap<String, f64>> {
     let before_mib = probe::rss_mib(running.pid)?;
     let mut resting = rest(running.address, &get)?;
     let after_mib = probe::rss_mib(running.pid)?;
-    let mut rng = fastrand::Rng::new();
-    rng.shuffle(&mut resting);
-    let sample = SAMPLE.min(resting.len());
-    let woken_us = ask_all(&mut resting[..sample], &get)?;
-    let awake_us = ask_all(&mut resting[..sample], &get)?;
+    fastrand::Rng::new().shuffle(&mut resting);
+    let woken_us = each_asked(&mut resting, |wire| ask(wire, &get))?;
+    let awake_us = each_asked(&mut resting, |wire| {
+        // A server may have put it to rest again.
+        ask(wire, &get)?;
+        ask(wire, &get)
+    })?;
     let each = (after_mib - before_mib) * 1024.0 * 1024.0 / count(resting.len());
     Ok(BTreeMap::from([
         ("server.idle_bytes_per_connection".to_owned(), each),
@@ -83,9 +81,9 @@ fn rest(address: SocketAddr, get: &[u8]) -> io::Result<Vec<Wire>> {
     Ok(resting)
 }
 
-/// One request on each, one after the other: their times in microseconds, sorted.
-fn ask_all(wires: &mut [Wire], get: &[u8]) -> io::Result<Vec<f64>> {
-    let times: io::Result<Vec<_>> = wires.iter_mut().map(|wire| ask(wire, get)).collect();
+/// What `asked` took with each, one after the other, in microseconds, sorted.
+fn each_asked(wires: &mut [Wire], asked: impl Fn(&mut Wire) -> io::Result<Duration>) -> io::Result<Vec<f64>> {
+    let times: io::Result<Vec<_>> = wires.iter_mut().map(asked).collect();
     let mut micros: Vec<_> = times?.iter().map(|time| time.as_secs_f64() * 1e6).collect();
     micros.sort_unstable_by(f64::total_cmp);
     Ok(micros)

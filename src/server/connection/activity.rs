@@ -20,6 +20,10 @@ use crate::web::websocket::Talk;
 /// only those who rest anyway.
 const PARK_AFTER: Duration = Duration::from_secs(1);
 
+/// Requests between two looks, a second apart at most, that make a connection brisk. Fewer are not worth a receive
+/// buffer, which must be taken back when the connection rests.
+const BRISK_REQUESTS: u64 = 8;
+
 /// How long a request may stay under way after its client has ended its sending side. A client that only half-closes
 /// gets its reply within this time; one that is gone holds up no job for longer.
 const GONE_AFTER: Duration = Duration::from_secs(1);
@@ -74,9 +78,17 @@ pub(super) enum Next {
 }
 
 /// What a connection has been doing.
-pub(super) struct Activity {
+pub(crate) struct Activity {
     /// Requests begun since the start of the connection.
     begun: Cell<u64>,
+    /// Of these, those before a long rest ended, until another has been answered.
+    begun_when_woken: Cell<Option<u64>>,
+    /// Of these, those after which the connection was told to rest.
+    begun_when_told: Cell<Option<u64>>,
+    /// Of these, those before the last look.
+    begun_at_look: Cell<u64>,
+    /// Whether as many requests as make it brisk came between the last two looks.
+    was_brisk: Cell<bool>,
     /// Requests whose reply is not yet made.
     under_way: Cell<u32>,
     /// When the last reply was made, or its last part left after a wait for the client.
@@ -108,6 +120,10 @@ impl Activity {
         let now = Instant::now();
         Self {
             begun: Cell::new(0),
+            begun_at_look: Cell::new(0),
+            begun_when_woken: Cell::new(None),
+            begun_when_told: Cell::new(None),
+            was_brisk: Cell::new(false),
             under_way: Cell::new(0),
             rests_since: Cell::new(now),
             answered: Cell::new(false),
@@ -123,8 +139,17 @@ impl Activity {
         }
     }
 
-    pub(super) fn begun(&self) -> u64 {
+    pub(crate) fn begun(&self) -> u64 {
         self.begun.get()
+    }
+
+    /// Whether the next request is likely to come within moments.
+    pub(super) fn is_brisk(&self) -> bool {
+        self.was_brisk.get() || self.begun_since_look() >= BRISK_REQUESTS
+    }
+
+    fn begun_since_look(&self) -> u64 {
+        self.begun.get() - self.begun_at_look.get()
     }
 
     pub(super) fn is_under_way(&self) -> bool {
@@ -205,12 +230,49 @@ impl Activity {
     pub(super) fn woke(&self) {
         self.detaching.set(false);
         self.silent.set(true);
+        let long = self.rests_since.get().elapsed() >= PARK_AFTER;
+        self.begun_when_woken.set(long.then(|| self.begun()));
+        self.begun_when_told.set(None);
+        self.was_brisk.set(false);
+        self.begun_at_look.set(self.begun.get());
+    }
+
+    /// Whether the reply to the first request after a long rest has left, and nothing came since; says so once.
+    pub(super) fn is_lone_reply_sent(&self) -> bool {
+        let Some(begun) = self.begun_when_woken.get() else {
+            return false;
+        };
+        if self.begun() == begun || !self.is_quiet() {
+            return false;
+        }
+        self.begun_when_woken.set(None);
+        self.begun() == begun + 1
+    }
+
+    /// The connection is to rest, unless a request has begun since there were `begun`.
+    pub(crate) fn is_to_rest_after(&self, begun: u64) {
+        self.begun_when_told.set(Some(begun));
+    }
+
+    pub(super) fn is_to_rest(&self) -> bool {
+        self.begun_when_told.get() == Some(self.begun()) && self.is_quiet()
+    }
+
+    /// Whether nothing has begun that has not ended.
+    fn is_quiet(&self) -> bool {
+        !self.is_under_way() && !self.is_writing() && !self.is_detaching() && self.head_since.get().is_none()
+    }
+
+    fn is_writing(&self) -> bool {
+        self.blocked.get() || self.sending.get()
     }
 
     /// What to do now, or why the connection ends now. `peer_ended` tells whether the client has ended its side
     /// while its request is under way.
     pub(super) fn look(&self, deadlines: &Deadlines, peer_ended: bool) -> Result<Next, Ended> {
         let now = Instant::now();
+        self.was_brisk.set(self.begun_since_look() >= BRISK_REQUESTS);
+        self.begun_at_look.set(self.begun.get());
         let look_by = |due: Instant| Next::LookAgain(due.min(now + deadlines.tick()));
         let ended_since = peer_ended.then(|| self.ended_since.get().unwrap_or(now));
         self.ended_since.set(ended_since);
@@ -221,8 +283,7 @@ impl Activity {
             return Err(Ended::NotTaken);
         }
         // Any other client that takes its replies slowly is bound by the stall timeout of writes alone.
-        let writing = self.blocked.get() || self.sending.get();
-        if self.is_under_way() || writing || self.detaching.get() {
+        if self.is_under_way() || self.is_writing() || self.detaching.get() {
             return Ok(look_by(now + deadlines.tick()));
         }
         if let Some(since) = self.head_since.get() {
@@ -328,10 +389,80 @@ mod tests {
     use super::*;
     use crate::config::Limits;
 
+    fn deadlines() -> Deadlines {
+        Deadlines::of(&LiveLimits::from(&Limits::default()))
+    }
+
+    /// Requests, each answered at once.
+    fn answered(activity: &Rc<Activity>, requests: u64) {
+        for _ in 0..requests {
+            UnderWay::new(Rc::clone(activity)).end(std::time::Instant::now());
+        }
+    }
+
+    #[test]
+    fn a_connection_is_brisk_while_many_requests_come() {
+        let activity = Rc::new(Activity::new());
+        let look = || activity.look(&deadlines(), false).unwrap();
+        answered(&activity, BRISK_REQUESTS - 1);
+        assert!(!activity.is_brisk());
+        answered(&activity, 1);
+        assert!(activity.is_brisk());
+        look();
+        assert!(activity.is_brisk(), "as it was a moment ago");
+        answered(&activity, BRISK_REQUESTS - 1);
+        look();
+        assert!(!activity.is_brisk());
+        answered(&activity, BRISK_REQUESTS);
+        look();
+        activity.woke();
+        assert!(!activity.is_brisk(), "after a rest it begins anew");
+    }
+
+    #[test]
+    fn a_lone_reply_after_a_long_rest_is_told_of_once() {
+        let activity = Rc::new(Activity::new());
+        let rests = |length: Duration| {
+            activity.rests_since.set(Instant::now().checked_sub(length).unwrap());
+            activity.woke();
+            assert!(!activity.is_lone_reply_sent(), "no request yet");
+        };
+        answered(&activity, 1);
+        assert!(!activity.is_lone_reply_sent(), "it has not rested");
+        rests(PARK_AFTER);
+        answered(&activity, 1);
+        activity.sends(true);
+        assert!(!activity.is_lone_reply_sent(), "it has not left");
+        activity.sends(false);
+        assert!(activity.is_lone_reply_sent());
+        assert!(!activity.is_lone_reply_sent());
+        rests(PARK_AFTER);
+        answered(&activity, 2);
+        assert!(!activity.is_lone_reply_sent(), "a burst");
+        rests(PARK_AFTER / 2);
+        answered(&activity, 1);
+        assert!(!activity.is_lone_reply_sent(), "it was parked too soon");
+    }
+
+    #[test]
+    fn a_connection_that_is_to_rest_does_so_unless_something_comes() {
+        let activity = Rc::new(Activity::new());
+        answered(&activity, 1);
+        assert!(!activity.is_to_rest());
+        activity.is_to_rest_after(1);
+        assert!(activity.is_to_rest());
+        activity.bytes_came();
+        assert!(!activity.is_to_rest(), "a head has begun");
+        let under_way = UnderWay::new(Rc::clone(&activity));
+        assert!(!activity.is_to_rest());
+        under_way.end(std::time::Instant::now());
+        assert!(!activity.is_to_rest(), "the word was about the time before");
+    }
+
     #[test]
     fn a_reply_that_is_not_taken_in_time_ends_its_connection() {
         let activity = Rc::new(Activity::new());
-        let deadlines = Deadlines::of(&LiveLimits::from(&Limits::default()));
+        let deadlines = deadlines();
         let (now, hour) = (Instant::now(), Duration::from_hours(1));
         let under_way = UnderWay::new(Rc::clone(&activity));
         let later = under_way.is_taken_by(now + hour);

@@ -60,6 +60,8 @@ impl<S: Stream> Read for Watched<S> {
             self.activity.bytes_came();
             return Poll::Ready(Ok(()));
         }
+        let brisk = self.activity.is_brisk();
+        self.stream.expect_soon(brisk);
         let polled = Pin::new(&mut self.stream).poll_read(cx, cursor);
         if let Poll::Ready(Ok(())) = polled {
             self.activity.bytes_came();
