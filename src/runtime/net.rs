@@ -66,7 +66,8 @@ pub trait Stream: Read + Write + Unpin + 'static {
     fn peer_addr(&self) -> SocketAddr;
 
     /// Tells whether bytes are expected within moments, as they are unless told. A read that waits for them holds a
-    /// buffer then, which saves work when they come; one that waits for longer need not. Nothing where reads never do.
+    /// buffer then, which saves work when they come; one that waits for longer need not. Without effect where no
+    /// read holds one.
     fn expect_soon(&mut self, _soon: bool) {}
 
     /// Frees its buffers and resolves once there is something to read: bytes, the peer's end or an

@@ -62,6 +62,7 @@ pub async fn serve<S: Stream>(stream: S, exchanges: Rc<Exchanges>, mut closing: 
 /// What follows the last request.
 async fn end<S: Stream>(mut watched: Watched<S>, activity: &Activity, exchanges: &Exchanges) {
     if let Some(talk) = activity.take_talk() {
+        activity.changes_pace();
         websocket::converse(&mut watched, talk, exchanges).await;
     }
     watched.stream.close().await;
@@ -165,7 +166,7 @@ where
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready(ended.map_err(Ended::from));
             }
-            if activity.is_lone_reply_sent() {
+            if activity.take_lone_reply() {
                 exchanges.parking.keep_awake(activity, cx.waker());
             }
             // After the poll, so that what has arrived is answered first.
@@ -178,20 +179,19 @@ where
                 Pin::new(&mut *connection).graceful_shutdown();
                 continue;
             }
-            let deadlines = deadlines();
             let next = if activity.is_to_rest() {
                 Next::Detach
             } else if timer.as_mut().poll(cx).is_pending() {
                 return share.spend(activity.begun(), cx);
             } else {
                 let peer_ended = activity.is_under_way() && kicker.peer_ended();
-                activity.look(&deadlines, peer_ended)?
+                activity.look(&deadlines(), peer_ended)?
             };
             match next {
                 Next::LookAgain(at) => timer.as_mut().reset(at),
                 Next::Detach => {
                     activity.detach();
-                    timer.as_mut().reset(Instant::now() + deadlines.tick());
+                    timer.as_mut().reset(Instant::now() + deadlines().tick());
                     Pin::new(&mut *connection).graceful_shutdown();
                 }
             }

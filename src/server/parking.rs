@@ -3,13 +3,13 @@
 //! A parked connection holds less than 1 KiB, but the allocator keeps what the connection gave back until it is
 //! told that no more is coming. It is told once a wave of connections has come to rest.
 //!
-//! A connection that has answered one request after a long rest is not worth much memory either: only the last few stay
-//! awake, so that the memory of one serves the next. Fresh memory costs three page faults, which are most of what waking
+//! A connection that has answered one request after a long rest is not worth much memory either: it is parked again as
+//! soon as a few others have done so, and its memory serves the next. Fresh memory costs three page faults, which are most of what waking
 //! costs (`loadtest compare --scenario idle`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,8 @@ const WAVE: usize = 64;
 /// How long no connection must have been parked before memory is given back.
 const WAVE_OVER: Duration = Duration::from_millis(500);
 
-/// Connections that stay awake after one request: half a mebibyte, and enough that the second request of a burst finds
-/// its connection awake.
+/// Connections that may stay awake after one request: half a mebibyte, and enough that the second request of a burst
+/// finds its connection awake.
 const KEPT_AWAKE: usize = 32;
 
 /// The parked connections of a worker, and those that will be soon.
@@ -36,13 +36,13 @@ pub(super) struct Parking {
     /// Parked since memory was last given back.
     wave: Cell<usize>,
     wave_begins: Notify,
-    /// Those that stay awake for now, the oldest first.
+    /// The last that answered one request after a long rest, the oldest first. Some may have been parked since.
     awake: RefCell<VecDeque<Awake>>,
 }
 
 /// A connection, and how many requests it had begun when it was left to itself.
 struct Awake {
-    activity: Rc<Activity>,
+    activity: Weak<Activity>,
     begun: u64,
     task: Waker,
 }
@@ -58,15 +58,17 @@ impl Parking {
         Parked(self)
     }
 
-    /// Keeps a connection awake that has answered one request after a long rest, and has the oldest such rest instead.
+    /// Lets a connection stay awake that has answered one request after a long rest, and parks the one that has
+    /// stayed so longest.
     pub(super) fn keep_awake(&self, activity: &Rc<Activity>, task: &Waker) {
-        let newest = Awake { activity: Rc::clone(activity), begun: activity.begun(), task: task.clone() };
+        let newest = Awake { activity: Rc::downgrade(activity), begun: activity.begun(), task: task.clone() };
         let mut awake = self.awake.borrow_mut();
         awake.push_back(newest);
         if awake.len() > KEPT_AWAKE
             && let Some(oldest) = awake.pop_front()
+            && let Some(activity) = oldest.activity.upgrade()
         {
-            oldest.activity.is_to_rest_after(oldest.begun);
+            activity.rest_after(oldest.begun);
             oldest.task.wake();
         }
     }
@@ -94,5 +96,41 @@ pub(super) struct Parked<'a>(&'a Parking);
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
         self.0.parked.set(self.0.parked.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn of_those_with_one_request_only_the_last_stay_awake() {
+        let parking = Parking::default();
+        let woken = Arc::new(Woken::default());
+        let task = Waker::from(Arc::clone(&woken));
+        let connections: Vec<_> = (0..KEPT_AWAKE + 2).map(|_| Rc::new(Activity::idle())).collect();
+        let (first, later) = connections.split_at(2);
+        let ended = Rc::new(Activity::idle());
+        parking.keep_awake(&ended, &task);
+        drop(ended);
+        for connection in &connections {
+            parking.keep_awake(connection, &task);
+        }
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2, "not the one that has ended");
+        assert!(first.iter().all(|activity| activity.is_to_rest()));
+        assert!(!later.iter().any(|activity| activity.is_to_rest()));
     }
 }

@@ -46,7 +46,7 @@ static GROUPS: [(&str, &[Metric]); 4] = [
         ],
     ),
     (
-        "First request after a rest, and when awake (microseconds)",
+        "First request after a rest, and the second of two in a row (microseconds)",
         &[
             metric("wake_us.p50", "rested p50", Better::Lower, 1),
             metric("wake_us.p90", "rested p90", Better::Lower, 1),

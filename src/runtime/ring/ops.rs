@@ -141,8 +141,8 @@ pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Receives what has arrived, as much as fits into `cursor`, without waiting (`recv(2)`, `MSG_DONTWAIT`). 0 is the end of
-/// the stream.
+/// Receives what has arrived, as much as fits into `cursor`, which must have room, without waiting (`recv(2)`,
+/// `MSG_DONTWAIT`). 0 is the end of the stream.
 pub(super) fn receive_now(socket: &Socket, cursor: &mut ReadBufCursor<'_>) -> io::Result<usize> {
     loop {
         // SAFETY: nothing is written to it but what the kernel has received.

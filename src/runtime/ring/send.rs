@@ -50,7 +50,8 @@ pub(super) struct SendHalf {
     /// Whether the connection is a client's, whose bytes are counted. Here, since what a parked connection holds is
     /// mostly its stream.
     counted: bool,
-    /// Whether bytes are expected soon. Here for the same reason.
+    /// Whether bytes are expected soon. Here for the same reason: 8 bytes more in the receiving half took 1 KB more for
+    /// each parked connection, whose task was then of the allocator's next size.
     expects_soon: bool,
 }
 

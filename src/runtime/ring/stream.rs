@@ -19,10 +19,10 @@ use crate::runtime::net::{Stream, linger};
 
 /// A connection that receives and sends through `io_uring`.
 ///
-/// Reads come from one receive that stays armed across polls, or after a watch ([`Stream::expect_soon`]). Small writes are copied and wait for
-/// a kick ([`Stream::kicker`]); beyond [`WRITE_BOUND`](super::WRITE_BOUND) they are pending, and
-/// large ones go straight to the kernel. An error of a send surfaces at the next write, kick or
-/// shutdown.
+/// Reads come from one receive that stays armed across polls, or by a watch ([`Stream::expect_soon`]).
+/// Small writes are copied and wait for a kick ([`Stream::kicker`]); beyond
+/// [`WRITE_BOUND`](super::WRITE_BOUND) they are pending, and large ones go straight to the kernel. An error of a send
+/// surfaces at the next write, kick or shutdown.
 ///
 /// Dropping it ends the connection at once and loses what was not sent; [`Stream::close`] does
 /// not. Both are sound at any moment: what the kernel still uses stays alive until it is done.

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-on_both_engines! {
+in_every_mode! {
     a_worker_that_returns_leaves_nothing_behind
 }
 

@@ -93,7 +93,11 @@ impl<const TURNS: bool, const WATCHES: bool> Listener for ModeListener<TURNS, WA
     }
 
     async fn drain(self) -> Vec<RingStream> {
-        self.0.drain().await
+        let mut streams = self.0.drain().await;
+        for stream in &mut streams {
+            stream.expect_soon(!WATCHES);
+        }
+        streams
     }
 }
 

@@ -124,6 +124,7 @@ fn a_connection_may_be_dropped_at_every_point() {
                 let (near, mut peer) = Peer::sending(requests.clone(), pace);
                 let mut stream = RingStream::from_connected(near).unwrap();
                 stream.expect_soon(soon);
+                busy::take_first_send();
                 let moves = || peer.step_in_turn(at_once);
                 let ended = dropped_after(polls, moves, conversation(stream, request)).await;
                 ring::quiet().await;
@@ -177,9 +178,12 @@ fn operations_that_are_given_up_lose_and_double_nothing() {
             for (pace, piece) in [(37, 64), (2_048, 2_048), (9_000, 5_000), (50_000, 30_000)] {
                 let (near, mut peer) = Peer::sending(pattern(BYTES), pace);
                 let mut stream = RingStream::from_connected(near).unwrap();
-                stream.expect_soon(soon);
+                let mut soon = soon;
                 let mut echoed = 0;
+                busy::take_first_send();
                 while echoed < BYTES {
+                    stream.expect_soon(soon);
+                    soon = !soon;
                     // The peer keeps still: what it has not sent arms a receive, which is left to the rest.
                     let early = dropped_after(polls, || (), read(&mut stream, piece)).await;
                     let received = if let Some(received) = early {

@@ -20,9 +20,9 @@ use crate::web::websocket::Talk;
 /// only those who rest anyway.
 const PARK_AFTER: Duration = Duration::from_secs(1);
 
-/// Requests between two looks, a second apart at most, that make a connection brisk. Fewer are not worth a receive
-/// buffer, which must be taken back when the connection rests.
-const BRISK_REQUESTS: u64 = 8;
+/// Reads between two looks that make a connection brisk; the looks are a second apart unless a deadline is shorter.
+/// Fewer are not worth a receive buffer, which must be taken back when the connection rests.
+const BRISK_READS: u32 = 16;
 
 /// How long a request may stay under way after its client has ended its sending side. A client that only half-closes
 /// gets its reply within this time; one that is gone holds up no job for longer.
@@ -81,13 +81,13 @@ pub(super) enum Next {
 pub(crate) struct Activity {
     /// Requests begun since the start of the connection.
     begun: Cell<u64>,
-    /// Of these, those before a long rest ended, until another has been answered.
+    /// `begun` when a long rest ended, until the first reply after it has left.
     begun_when_woken: Cell<Option<u64>>,
-    /// Of these, those after which the connection was told to rest.
+    /// `begun` when the connection was told to rest.
     begun_when_told: Cell<Option<u64>>,
-    /// Of these, those before the last look.
-    begun_at_look: Cell<u64>,
-    /// Whether as many requests as make it brisk came between the last two looks.
+    /// Reads since the last look.
+    reads: Cell<u32>,
+    /// Whether as many reads as make it brisk came between the last two looks.
     was_brisk: Cell<bool>,
     /// Requests whose reply is not yet made.
     under_way: Cell<u32>,
@@ -120,7 +120,7 @@ impl Activity {
         let now = Instant::now();
         Self {
             begun: Cell::new(0),
-            begun_at_look: Cell::new(0),
+            reads: Cell::new(0),
             begun_when_woken: Cell::new(None),
             begun_when_told: Cell::new(None),
             was_brisk: Cell::new(false),
@@ -145,11 +145,13 @@ impl Activity {
 
     /// Whether the next request is likely to come within moments.
     pub(super) fn is_brisk(&self) -> bool {
-        self.was_brisk.get() || self.begun_since_look() >= BRISK_REQUESTS
+        self.was_brisk.get() || self.reads.get() >= BRISK_READS
     }
 
-    fn begun_since_look(&self) -> u64 {
-        self.begun.get() - self.begun_at_look.get()
+    /// What comes now says nothing about the requests before.
+    pub(super) fn changes_pace(&self) {
+        self.was_brisk.set(false);
+        self.reads.set(0);
     }
 
     pub(super) fn is_under_way(&self) -> bool {
@@ -185,6 +187,7 @@ impl Activity {
 
     pub(super) fn bytes_came(&self) {
         self.silent.set(false);
+        self.reads.set(self.reads.get().saturating_add(1));
         if self.under_way.get() == 0 && self.head_since.get().is_none() {
             self.head_since.set(Some(Instant::now()));
         }
@@ -233,12 +236,11 @@ impl Activity {
         let long = self.rests_since.get().elapsed() >= PARK_AFTER;
         self.begun_when_woken.set(long.then(|| self.begun()));
         self.begun_when_told.set(None);
-        self.was_brisk.set(false);
-        self.begun_at_look.set(self.begun.get());
+        self.changes_pace();
     }
 
-    /// Whether the reply to the first request after a long rest has left, and nothing came since; says so once.
-    pub(super) fn is_lone_reply_sent(&self) -> bool {
+    /// Whether the reply to the first request after a long rest has left, and nothing came since. True once.
+    pub(super) fn take_lone_reply(&self) -> bool {
         let Some(begun) = self.begun_when_woken.get() else {
             return false;
         };
@@ -249,12 +251,12 @@ impl Activity {
         self.begun() == begun + 1
     }
 
-    /// The connection is to rest, unless a request has begun since there were `begun`.
-    pub(crate) fn is_to_rest_after(&self, begun: u64) {
+    /// Tells the connection to rest, unless a request has begun since there were `begun`.
+    pub(crate) fn rest_after(&self, begun: u64) {
         self.begun_when_told.set(Some(begun));
     }
 
-    pub(super) fn is_to_rest(&self) -> bool {
+    pub(crate) fn is_to_rest(&self) -> bool {
         self.begun_when_told.get() == Some(self.begun()) && self.is_quiet()
     }
 
@@ -271,8 +273,7 @@ impl Activity {
     /// while its request is under way.
     pub(super) fn look(&self, deadlines: &Deadlines, peer_ended: bool) -> Result<Next, Ended> {
         let now = Instant::now();
-        self.was_brisk.set(self.begun_since_look() >= BRISK_REQUESTS);
-        self.begun_at_look.set(self.begun.get());
+        self.was_brisk.set(self.reads.take() >= BRISK_READS);
         let look_by = |due: Instant| Next::LookAgain(due.min(now + deadlines.tick()));
         let ended_since = peer_ended.then(|| self.ended_since.get().unwrap_or(now));
         self.ended_since.set(ended_since);
@@ -373,6 +374,16 @@ impl Drop for UnderWay {
 }
 
 #[cfg(test)]
+impl Activity {
+    /// Of a connection that owes no head.
+    pub(crate) fn idle() -> Self {
+        let activity = Self::new();
+        activity.head_since.set(None);
+        activity
+    }
+}
+
+#[cfg(test)]
 impl UnderWay {
     /// On a connection of its own.
     pub(crate) fn alone() -> Self {
@@ -401,19 +412,20 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_brisk_while_many_requests_come() {
+    fn a_connection_is_brisk_while_much_comes() {
         let activity = Rc::new(Activity::new());
         let look = || activity.look(&deadlines(), false).unwrap();
-        answered(&activity, BRISK_REQUESTS - 1);
+        let reads = |count: u32| (0..count).for_each(|_| activity.bytes_came());
+        reads(BRISK_READS - 1);
         assert!(!activity.is_brisk());
-        answered(&activity, 1);
+        reads(1);
         assert!(activity.is_brisk());
         look();
         assert!(activity.is_brisk(), "as it was a moment ago");
-        answered(&activity, BRISK_REQUESTS - 1);
+        reads(BRISK_READS - 1);
         look();
         assert!(!activity.is_brisk());
-        answered(&activity, BRISK_REQUESTS);
+        reads(BRISK_READS);
         look();
         activity.woke();
         assert!(!activity.is_brisk(), "after a rest it begins anew");
@@ -425,23 +437,23 @@ mod tests {
         let rests = |length: Duration| {
             activity.rests_since.set(Instant::now().checked_sub(length).unwrap());
             activity.woke();
-            assert!(!activity.is_lone_reply_sent(), "no request yet");
+            assert!(!activity.take_lone_reply(), "no request yet");
         };
         answered(&activity, 1);
-        assert!(!activity.is_lone_reply_sent(), "it has not rested");
+        assert!(!activity.take_lone_reply(), "it has not rested");
         rests(PARK_AFTER);
         answered(&activity, 1);
         activity.sends(true);
-        assert!(!activity.is_lone_reply_sent(), "it has not left");
+        assert!(!activity.take_lone_reply(), "it has not left");
         activity.sends(false);
-        assert!(activity.is_lone_reply_sent());
-        assert!(!activity.is_lone_reply_sent());
+        assert!(activity.take_lone_reply());
+        assert!(!activity.take_lone_reply());
         rests(PARK_AFTER);
         answered(&activity, 2);
-        assert!(!activity.is_lone_reply_sent(), "a burst");
+        assert!(!activity.take_lone_reply(), "a burst");
         rests(PARK_AFTER / 2);
         answered(&activity, 1);
-        assert!(!activity.is_lone_reply_sent(), "it was parked too soon");
+        assert!(!activity.take_lone_reply(), "it was parked too soon");
     }
 
     #[test]
@@ -449,7 +461,7 @@ mod tests {
         let activity = Rc::new(Activity::new());
         answered(&activity, 1);
         assert!(!activity.is_to_rest());
-        activity.is_to_rest_after(1);
+        activity.rest_after(1);
         assert!(activity.is_to_rest());
         activity.bytes_came();
         assert!(!activity.is_to_rest(), "a head has begun");
