@@ -4,8 +4,8 @@
 //! told that no more is coming. It is told once a wave of connections has come to rest.
 //!
 //! A connection that has answered one request after a long rest is not worth much memory either: it is parked again as
-//! soon as a few others have done so, and its memory serves the next. Fresh memory costs three page faults, which are most of what waking
-//! costs (`loadtest compare --scenario idle`).
+//! soon as a few others have done so, and its memory serves the next. Fresh memory costs three page faults, which are
+//! most of what waking costs (`loadtest compare --scenario idle`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

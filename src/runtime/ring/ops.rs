@@ -126,38 +126,29 @@ pub(super) fn writable(socket: &Rc<Socket>) -> Op<Bare> {
 /// Sends what the kernel takes of `bytes`, which must not be empty, without waiting; 0 if it takes nothing now
 /// (`send(2)`, `MSG_DONTWAIT`). The caller keeps the memory.
 pub(super) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    loop {
-        // SAFETY: `bytes` is a live slice of its length, and the kernel keeps no pointer to it.
-        let count = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-        if let Ok(count) = usize::try_from(count) {
-            return Ok(count);
-        }
-        match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::Interrupted => {}
-            error if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            error => return Err(error),
-        }
+    match uninterrupted(|| socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        outcome => outcome,
     }
 }
 
 /// Receives what has arrived, as much as fits into `cursor`, which must have room, without waiting (`recv(2)`,
 /// `MSG_DONTWAIT`). 0 is the end of the stream.
 pub(super) fn receive_now(socket: &Socket, cursor: &mut ReadBufCursor<'_>) -> io::Result<usize> {
+    // SAFETY: nothing is written to it but what the kernel has received.
+    let room = unsafe { cursor.as_mut() };
+    let count = uninterrupted(|| socket.recv_with_flags(room, libc::MSG_DONTWAIT))?;
+    // SAFETY: the kernel has filled so many bytes of it.
+    unsafe { cursor.advance(count) };
+    Ok(count)
+}
+
+/// Calls again what a signal has interrupted.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
-        // SAFETY: nothing is written to it but what the kernel has received.
-        let room = unsafe { cursor.as_mut() };
-        let (start, length) = (room.as_mut_ptr().cast(), room.len());
-        // SAFETY: `room` is a live slice of `length` bytes, and the kernel keeps no pointer to it.
-        let count = unsafe { libc::recv(socket.as_raw_fd(), start, length, libc::MSG_DONTWAIT) };
-        if let Ok(count) = usize::try_from(count) {
-            // SAFETY: the kernel has filled so many bytes of it.
-            unsafe { cursor.advance(count) };
-            return Ok(count);
-        }
-        match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::Interrupted => {}
-            error => return Err(error),
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
         }
     }
 }

@@ -29,6 +29,8 @@ struct Peer {
     received: Vec<u8>,
     /// Bytes of one move, each way.
     pace: usize,
+    /// Whether the first send after each move goes past the ring, as in a turn of busy polling.
+    at_once: bool,
 }
 
 impl Peer {
@@ -37,11 +39,14 @@ impl Peer {
         let (near, socket) = UnixStream::pair().unwrap();
         SockRef::from(&near).set_send_buffer_size(KERNEL_BYTES).unwrap();
         socket.set_nonblocking(true).unwrap();
-        (near, Self { socket, unsent: bytes, received: Vec::new(), pace })
+        (near, Self { socket, unsent: bytes, received: Vec::new(), pace, at_once: false })
     }
 
     /// Sends and takes one piece, as far as the kernel lets it. Behind the last byte the sending side ends.
     fn step(&mut self) {
+        if self.at_once {
+            busy::turn_begins();
+        }
         let piece = self.pace.min(self.unsent.len());
         if piece > 0
             && let Ok(count) = self.socket.write(&self.unsent[..piece])
@@ -54,14 +59,6 @@ impl Peer {
         let mut room = vec![0; self.pace.max(512)];
         if let Ok(count) = self.socket.read(&mut room) {
             self.received.extend(&room[..count]);
-        }
-    }
-
-    /// A step, and the beginning of a turn whose first send goes past the ring if it is to go `at_once`.
-    fn step_in_turn(&mut self, at_once: bool) {
-        self.step();
-        if at_once {
-            busy::turn_begins();
         }
     }
 
@@ -125,8 +122,8 @@ fn a_connection_may_be_dropped_at_every_point() {
                 let mut stream = RingStream::from_connected(near).unwrap();
                 stream.expect_soon(soon);
                 busy::take_first_send();
-                let moves = || peer.step_in_turn(at_once);
-                let ended = dropped_after(polls, moves, conversation(stream, request)).await;
+                peer.at_once = at_once;
+                let ended = dropped_after(polls, || peer.step(), conversation(stream, request)).await;
                 ring::quiet().await;
                 assert_eq!(in_flight(), 0, "after {polls} polls");
                 let received = peer.all_received();
@@ -143,13 +140,9 @@ fn a_connection_may_be_dropped_at_every_point() {
 }
 
 /// Tries until it is done, each time for so many polls.
-async fn stubbornly<T>(
-    polls: usize,
-    (peer, at_once): (&mut Peer, bool),
-    mut attempt: impl AsyncFnMut() -> T,
-) -> T {
+async fn stubbornly<T>(polls: usize, peer: &mut Peer, mut attempt: impl AsyncFnMut() -> T) -> T {
     loop {
-        if let Some(output) = dropped_after(polls, || peer.step_in_turn(at_once), attempt()).await {
+        if let Some(output) = dropped_after(polls, || peer.step(), attempt()).await {
             return output;
         }
         ring::next_turn().await;
@@ -177,6 +170,7 @@ fn operations_that_are_given_up_lose_and_double_nothing() {
         for ((soon, at_once), polls) in cases {
             for (pace, piece) in [(37, 64), (2_048, 2_048), (9_000, 5_000), (50_000, 30_000)] {
                 let (near, mut peer) = Peer::sending(pattern(BYTES), pace);
+                peer.at_once = at_once;
                 let mut stream = RingStream::from_connected(near).unwrap();
                 let mut soon = soon;
                 let mut echoed = 0;
@@ -189,23 +183,18 @@ fn operations_that_are_given_up_lose_and_double_nothing() {
                     let received = if let Some(received) = early {
                         received.unwrap()
                     } else {
-                        stubbornly(polls, (&mut peer, at_once), async || stream.rest().await.unwrap()).await;
-                        stubbornly(polls, (&mut peer, at_once), async || {
-                            read(&mut stream, piece).await.unwrap()
-                        })
-                        .await
+                        stubbornly(polls, &mut peer, async || stream.rest().await.unwrap()).await;
+                        stubbornly(polls, &mut peer, async || read(&mut stream, piece).await.unwrap()).await
                     };
                     assert!(!received.is_empty(), "bytes were lost: the peer has ended after {echoed}");
                     let mut rest = &received[..];
                     while !rest.is_empty() {
-                        let count = stubbornly(polls, (&mut peer, at_once), async || {
-                            write_some(&mut stream, rest).await
-                        })
-                        .await;
+                        let count =
+                            stubbornly(polls, &mut peer, async || write_some(&mut stream, rest).await).await;
                         rest = &rest[count..];
                     }
                     let kicker = stream.kicker();
-                    stubbornly(polls, (&mut peer, at_once), async || {
+                    stubbornly(polls, &mut peer, async || {
                         poll_fn(|cx| kicker.kick(cx)).await.unwrap();
                     })
                     .await;

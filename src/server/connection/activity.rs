@@ -262,11 +262,12 @@ impl Activity {
 
     /// Whether nothing has begun that has not ended.
     fn is_quiet(&self) -> bool {
-        !self.is_under_way() && !self.is_writing() && !self.is_detaching() && self.head_since.get().is_none()
+        !self.is_answering() && self.head_since.get().is_none()
     }
 
-    fn is_writing(&self) -> bool {
-        self.blocked.get() || self.sending.get()
+    /// Whether a reply has not left yet, or hyper is being taken off.
+    fn is_answering(&self) -> bool {
+        self.is_under_way() || self.blocked.get() || self.sending.get() || self.is_detaching()
     }
 
     /// What to do now, or why the connection ends now. `peer_ended` tells whether the client has ended its side
@@ -284,7 +285,7 @@ impl Activity {
             return Err(Ended::NotTaken);
         }
         // Any other client that takes its replies slowly is bound by the stall timeout of writes alone.
-        if self.is_under_way() || self.is_writing() || self.detaching.get() {
+        if self.is_answering() {
             return Ok(look_by(now + deadlines.tick()));
         }
         if let Some(since) = self.head_since.get() {
